@@ -1,10 +1,16 @@
 """The outside as the rules see it: what an input source, an engine and a Vault answer. No implementation lives here."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from rewards.epoch import Epoch
+from rewards.policy import Policy
 from rewards.units import Address
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Deposit:
-    """One `FeesDeposited` or `PoolFunded` event; amounts in base units, their sum is `amount`."""
+    """One `FeesDeposited` or (`funding`) `PoolFunded` event; amounts in base units, the three parts add up to `amount`."""
 
     block_number: int
     timestamp: int
@@ -27,6 +33,7 @@ class Deposit:
     protocol_amount: int
     provider_amount: int
     user_amount: int
+    funding: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,94 @@ class Receipt:
     transaction: bytes
     block: Block
     gas_used: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows counted in an epoch by what became of them; `late` and `tier_mismatch` are sub-counts, the fee is of earning rows."""
+
+    earning: int
+    not_earning: Mapping[str, int]
+    repeated: int
+    quarantined: Mapping[str, int]
+    late: int
+    tier_mismatch: int
+    earning_fee_e8: int
+
+    @property
+    def rows(self) -> int:
+        return self.earning + sum(self.not_earning.values()) + self.repeated + sum(self.quarantined.values())
+
+    def to_json(self) -> dict[str, object]:
+        """The manifest's `counts`; fees are decimal strings."""
+        return {
+            "rows": self.rows,
+            "earning": self.earning,
+            "not_earning": dict(sorted(self.not_earning.items())),
+            "repeated": self.repeated,
+            "quarantined": dict(sorted(self.quarantined.items())),
+            "late": self.late,
+            "tier_mismatch": self.tier_mismatch,
+            "earning_fee_e8": str(self.earning_fee_e8),
+        }
+
+
+@dataclass(frozen=True)
+class FeedFile:
+    """One file of a feed: where it is, the day of arrival in its name (its end, in microseconds), its format and digest."""
+
+    path: Path
+    day_end_us: int
+    format: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How far a feed reaches: days with files, hours of the epoch (0 first) that hold rows, and the time up to which it is closed."""
+
+    days: frozenset[int]
+    hours: frozenset[int]
+    closed_us: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class RollUp:
+    """What an engine makes of an epoch's rows. Frames follow `schemas`; `bad_rows` and `counted_ids` go to the provenance.
+
+    `counted_ids` has the digests `id` and `content` of ids counted as earning, not earning or repeated;
+    `bad_rows` has `file, row, request_id, reason, column` of quarantined rows.
+    """
+
+    rollup: "pl.DataFrame"
+    quarantine: "pl.DataFrame"
+    heartbeats: "pl.DataFrame"
+    counts: Counts
+    usage_coverage: Coverage
+    heartbeat_coverage: Coverage
+    odd_heartbeats: Mapping[str, int]
+    bad_rows: "pl.DataFrame"
+    counted_ids: "pl.DataFrame"
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """The only step that touches every row."""
+
+    def roll_up(
+        self,
+        usage: Sequence[FeedFile],
+        heartbeats: Sequence[FeedFile],
+        accounts: "pl.DataFrame",
+        provisions: "pl.DataFrame",
+        counted_before: Sequence[Path],
+        epoch: Epoch,
+        policy: Policy,
+    ) -> RollUp:
+        """Roll an epoch up. `accounts` has one more column, `wallet` (usable, lower-case, or null); `counted_before` are the
+        `counted_ids` files of the three epochs before. Raises InputError naming file and column."""
+        ...
 
 
 class VaultReader(Protocol):

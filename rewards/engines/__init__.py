@@ -1,0 +1,1 @@
+"""Engines: usage rows to roll-up, quarantine and counts."""

@@ -1,0 +1,217 @@
+"""DuckDB SQL that lays one file of a feed out as typed rows; column types are checked, never guessed."""
+
+import csv
+from collections.abc import Iterable, Mapping
+
+import duckdb
+
+from rewards.errors import InputError
+from rewards.ports import FeedFile
+from rewards.quality import FIRST_YEAR_US, LAST_YEAR_US
+
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_TIMES = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
+_WANTED = {
+    "text": "text",
+    "time": "a timestamp with time zone (UTC)",
+    "integer": "an integer of at most 64 bits",
+    "decimal": "a decimal with at most 12 digits before and 8 after the point",
+    "boolean": "a boolean",
+}
+_TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d(:?\d\d)?)$"
+_PATTERNS = {
+    "time": _TIME_TEXT,
+    "integer": r"^-?\d{1,18}$",
+    "decimal": r"^-?\d{1,12}(\.\d{1,8})?$",
+    "boolean": r"^(true|false)$",
+}
+
+
+def quote(text: str) -> str:
+    """A string literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_line(error: Exception) -> str:
+    """The first line of a library's message."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _fits(kind: str, sql_type: str) -> bool:
+    if kind == "text":
+        return sql_type == "VARCHAR"
+    if kind == "time":
+        return sql_type in _TIMES
+    if kind == "integer":
+        return sql_type in _INTEGERS
+    if kind == "boolean":
+        return sql_type == "BOOLEAN"
+    if not sql_type.startswith("DECIMAL("):
+        return False
+    precision, scale = (int(n) for n in sql_type[len("DECIMAL(") : -1].split(","))
+    return scale <= 8 and precision - scale <= 12
+
+
+def _check_names(file: FeedFile, names: Iterable[str], columns: Mapping[str, str], optional: frozenset[str]) -> frozenset[str]:
+    given = list(names)
+    doubled = sorted({n for n in given if given.count(n) > 1})
+    unknown = [n for n in given if n not in columns]
+    missing = [n for n in columns if n not in given and n not in optional]
+    problems = [
+        *(f"the column {n} twice" for n in doubled),
+        *(f"the unknown column {n!r}" for n in unknown),
+        *(f"no column {n}" for n in missing),
+    ]
+    if problems:
+        raise InputError(f"{file.path} has {', '.join(problems)}; its columns must be {', '.join(columns)}")
+    return frozenset(given)
+
+
+def _typed(name: str, kind: str) -> dict[str, str]:
+    """SQL of a typed column by the names it is laid out under."""
+    c = f's."{name}"'
+    if kind == "time":
+        base = name.removesuffix("_at")
+        micros = f"epoch_us({c})"
+        return {
+            f"{base}_us": f"CASE WHEN {micros} BETWEEN {FIRST_YEAR_US} AND {LAST_YEAR_US} THEN {micros} END",
+            f"{base}_text": f"strftime({c}, '%Y-%m-%dT%H:%M:%S.%fZ')",
+        }
+    if kind == "decimal":
+        base = name.removesuffix("_cxpt")
+        return {
+            f"{base}_e8": f"CAST(CAST({c} AS DECIMAL(28, 8)) * 100000000 AS HUGEINT)",
+            f"{base}_text": f"CAST(CAST({c} AS DECIMAL(20, 8)) AS VARCHAR)",
+        }
+    if kind == "integer":
+        return {name: f"CAST({c} AS BIGINT)"}
+    return {name: c}
+
+
+def _absent(name: str, kind: str) -> dict[str, str]:
+    types = {"time": ("BIGINT", "VARCHAR"), "decimal": ("HUGEINT", "VARCHAR"), "integer": ("BIGINT",), "boolean": ("BOOLEAN",)}
+    return {
+        alias: f"CAST(NULL AS {sql_type})"
+        for alias, sql_type in zip(_typed(name, kind), types.get(kind, ("VARCHAR",)), strict=True)
+    }
+
+
+def _parsed(name: str, kind: str) -> tuple[dict[str, str], str | None]:
+    """SQL of a text column by name, and the condition under which its text does not parse."""
+    if kind == "text":
+        return {name: f's."{name}"'}, None
+    raw = f"nullif(s.\"{name}\", '')"
+    fits = f"regexp_matches({raw}, {quote(_PATTERNS[kind])})"
+    sql_type = {"time": "TIMESTAMPTZ", "integer": "BIGINT", "decimal": "DECIMAL(20, 8)", "boolean": "BOOLEAN"}[kind]
+    value = f"(CASE WHEN {fits} THEN TRY_CAST({raw} AS {sql_type}) END)"
+    columns = {alias: sql.replace(f's."{name}"', value) for alias, sql in _typed(name, kind).items()}
+    if kind in ("time", "decimal"):
+        text_alias = list(columns)[1]
+        columns[text_alias] = f"coalesce({columns[text_alias]}, {raw})"
+    return columns, f"{raw} IS NOT NULL AND {list(columns.values())[0]} IS NULL"
+
+
+def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], file: FeedFile, row: str, source: str) -> str:
+    column = "CASE " + " ".join(f"WHEN {c} THEN {quote(n)}" for n, c, _ in bad) + " END" if bad else "CAST(NULL AS VARCHAR)"
+    value = "CASE " + " ".join(f"WHEN {c} THEN {v}" for _, c, v in bad) + " END" if bad else "CAST(NULL AS VARCHAR)"
+    listed = ", ".join(f'{sql} AS "{alias}"' for alias, sql in columns.items())
+    return (
+        f"SELECT {listed}, {column} AS bad_column, {value} AS bad_value, "
+        f"{quote(str(file.path))} AS file, {row} AS row_number FROM {source} s"
+    )
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]) -> str:
+    path = quote(str(file.path))
+    described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
+    types = {str(row[0]): str(row[1]) for row in described}
+    given = _check_names(file, types, wanted, optional)
+    for name in given:
+        if not _fits(wanted[name], types[name]):
+            raise InputError(f"{file.path}: column {name} is {types[name]}; it must be {_WANTED[wanted[name]]}")
+    columns: dict[str, str] = {}
+    bad: list[tuple[str, str, str]] = []
+    for name, kind in wanted.items():
+        laid_out = _typed(name, kind) if name in given else _absent(name, kind)
+        columns |= laid_out
+        if kind == "time" and name in given:
+            bad.append((name, f's."{name}" IS NOT NULL AND {next(iter(laid_out.values()))} IS NULL', f'CAST(s."{name}" AS VARCHAR)'))
+    return _layout(columns, bad, file, "s.file_row_number", f"read_parquet({path}, file_row_number = true)")
+
+
+def _from_text(file: FeedFile, wanted: Mapping[str, str], given: frozenset[str], source: str) -> str:
+    columns: dict[str, str] = {}
+    bad: list[tuple[str, str, str]] = []
+    for name, kind in wanted.items():
+        if name not in given:
+            columns |= _absent(name, kind)
+            continue
+        parsed, fails = _parsed(name, kind)
+        columns |= parsed
+        if fails:
+            bad.append((name, fails, f's."{name}"'))
+    return _layout(columns, bad, file, "s.file_row_number", source)
+
+
+def _csv(file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]) -> str:
+    with file.path.open(newline="", encoding="utf-8") as lines:
+        header = next(csv.reader(lines), None)
+    if not header:
+        raise InputError(f"{file.path} is empty; give a header line with {', '.join(wanted)}")
+    given = _check_names(file, header, wanted, optional)
+    types = "{" + ", ".join(f"{quote(n)}: 'VARCHAR'" for n in header) + "}"
+    read = (
+        f"read_csv({quote(str(file.path))}, auto_detect = false, header = true, columns = {types}, delim = ',', "
+        "quote = '\"', escape = '\"', strict_mode = true, null_padding = false, ignore_errors = false, parallel = false)"
+    )
+    return _from_text(file, wanted, given, f"(SELECT *, row_number() OVER () - 1 AS file_row_number FROM {read})")
+
+
+def _ndjson(
+    connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]
+) -> str:
+    path = quote(str(file.path))
+    keys = connection.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({path})").fetchall()
+    given = _check_names(file, sorted(str(k[0]) for k in keys), wanted, optional)
+    types = "{" + ", ".join(f"{quote(n)}: 'JSON'" for n in wanted if n in given) + "}"
+    read = f"read_json({path}, format = 'newline_delimited', columns = {types})"
+    texts = ", ".join(_json_text(n, wanted[n]) for n in wanted if n in given)
+    return _from_text(
+        file, wanted, given, f"(SELECT {texts}, row_number() OVER () - 1 AS file_row_number FROM {read} j)"
+    )
+
+
+def _json_text(name: str, kind: str) -> str:
+    """A JSON value as text. A decimal must be a JSON string, since a JSON number passes through a float on its way."""
+    value = f'j."{name}"'
+    if kind == "decimal":
+        return (
+            f"CASE json_type({value}) WHEN 'VARCHAR' THEN {value} ->> '$' WHEN 'NULL' THEN NULL "
+            f"ELSE 'a number, not a string: ' || CAST({value} AS VARCHAR) END AS \"{name}\""
+        )
+    if kind in ("text", "time"):
+        return (
+            f"CASE WHEN json_type({value}) IN ('NULL', 'VARCHAR') THEN {value} ->> '$' "
+            f"ELSE CAST({value} AS VARCHAR) END AS \"{name}\""
+        )
+    return f"{value} ->> '$' AS \"{name}\""
+
+
+def lay_out(
+    connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str] = frozenset()
+) -> str:
+    """A SELECT over one file with typed columns, `bad_column`, `bad_value`, `file` and `row_number`.
+
+    A time becomes `<x>_us` and `<x>_text`, a decimal `<x>_e8` and `<x>_text`. Raises InputError for a file that is empty,
+    cannot be read, or has other columns or types than wanted.
+    """
+    try:
+        if file.path.stat().st_size == 0:
+            raise InputError(f"{file.path} is empty; export the day again, or remove the file if the day has none")
+        if file.format == "parquet":
+            return _parquet(connection, file, wanted, optional)
+        if file.format == "csv":
+            return _csv(file, wanted, optional)
+        return _ndjson(connection, file, wanted, optional)
+    except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file.path} cannot be read as {file.format}: {one_line(error)}; export the day again") from error
