@@ -100,7 +100,7 @@ class LevelTree(BaseMerkleTree):  # type: ignore[misc]
 
     def _store_leaf(self, data: bytes, digest: bytes) -> int:
         for level in self._levels:
-            level += digest
+            level.extend(digest)
             if len(level) % (2 * _NODE):
                 return self._get_size()
             digest = hash_pair(bytes(level[-2 * _NODE : -_NODE]), bytes(level[-_NODE:]))

@@ -169,6 +169,70 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PoolTotals:
+    """One pool after one epoch, in base units; `deposited`, `claimables`, `held`, `carry_over` are cumulative balances.
+
+    `carry_over` is kept by its own bookkeeping (what came in and what went out), so that
+    deposited = claimables + held + carry_over is a check and not a definition.
+    """
+
+    deposited: int
+    pool: int
+    allocated: int
+    corrected: int
+    withheld: int
+    returned: int
+    claimables: int
+    held: int
+    carry_over: int
+
+    @classmethod
+    def zero(cls) -> "PoolTotals":
+        return cls(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What the epoch before left: its manifest's digest (null before the first), claimables, state and totals by pool."""
+
+    digest: str | None
+    claimables: "pl.DataFrame"
+    state: "pl.DataFrame"
+    totals: Mapping[int, PoolTotals]
+
+
+@dataclass(frozen=True)
+class EpochInputs:
+    """All that `compute_epoch` reads, as it stands in the bundle. `deposits` are those since the epoch before;
+    `forbidden` wallets (token, Vault) are never paid; `limits` is the Vault's `maxEpochAmount` by pool, or null."""
+
+    epoch: Epoch
+    rollup: "pl.DataFrame"
+    heartbeats: "pl.DataFrame"
+    accounts: "pl.DataFrame"
+    provisions: "pl.DataFrame"
+    deposits: "pl.DataFrame"
+    corrections: "pl.DataFrame"
+    forbidden: frozenset[Address] = frozenset()
+    limits: Mapping[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch comes to: frames as in `schemas`, the totals by pool, the claim tree's root, leaf count and file."""
+
+    scores: "pl.DataFrame"
+    provision_scores: "pl.DataFrame"
+    allocations: "pl.DataFrame"
+    claimables: "pl.DataFrame"
+    state: "pl.DataFrame"
+    totals: Mapping[int, PoolTotals]
+    root: bytes
+    leaves: int
+    tree: bytes
+
+
 class VaultReader(Protocol):
     """The Vault as anyone may read it. Every call raises ChainError when the chain does not answer or is another one."""
 
