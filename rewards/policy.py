@@ -9,7 +9,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rewards.epoch import Epoch
 from rewards.errors import PolicyError
 
 BP = 10_000
@@ -208,10 +207,10 @@ def check_succession(policies: Sequence[DatedPolicy]) -> None:
                 raise PolicyError(f"policy {later.since}: rows.{name} changes from {was} to {now}; it may not change")
 
 
-def policy_for(policies: Sequence[DatedPolicy], epoch: Epoch) -> DatedPolicy:
-    """The newest policy whose date is not after the epoch's start; raises PolicyError when there is none."""
-    ruling = [p for p in policies if p.since <= epoch.start.date()]
+def policy_for(policies: Sequence[DatedPolicy], day: date) -> DatedPolicy:
+    """The newest policy whose date is not after `day`, on which an epoch starts; raises PolicyError when there is none."""
+    ruling = [p for p in policies if p.since <= day]
     if not ruling:
         known = ", ".join(str(p.since) for p in policies) or "none"
-        raise PolicyError(f"no policy rules epoch {epoch.number}, which starts {epoch.start.date()}; known: {known}")
+        raise PolicyError(f"no policy rules an epoch that starts {day}; known: {known}")
     return max(ruling, key=lambda p: p.since)

@@ -1,7 +1,7 @@
 """The outside as the rules see it: what an input source, an engine and a Vault answer. No implementation lives here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -148,7 +148,6 @@ class RollUp:
     odd_heartbeats: Mapping[str, int]
     bad_rows: "pl.DataFrame"
     counted_ids: "pl.DataFrame"
-    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -229,7 +229,7 @@ SCORES = Table(
     },
     key=("pool", "account_id"),
 )
-"""One row per (pool, account id) with rows of its side; `referral_counted` is `referral_earned` cut at the own score."""
+"""One row per (pool, account id) with rows of its side or a referee that has some; `referral_counted` is `referral_earned` cut at the own score."""
 
 PROVISION_SCORES = Table(
     "provision_scores",

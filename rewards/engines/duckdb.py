@@ -1,6 +1,5 @@
 """The default engine: DuckDB reads an epoch's rows, names each by the row rules and rolls them up, out of core."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -72,7 +71,6 @@ class _Night:
     ) -> None:
         self._db, self._epoch, self._policy, self._on_stage = connection, epoch, policy, on_stage
         self._rules = quality.row_rules(policy)
-        self._stages: dict[str, float] = {}
 
     def run(
         self,
@@ -90,10 +88,7 @@ class _Night:
 
     def _stage(self, name: str, step: Callable[[], T]) -> T:
         self._on_stage(name)
-        begun = time.perf_counter()
-        result = step()
-        self._stages[name] = time.perf_counter() - begun
-        return result
+        return step()
 
     def _frame(self, sql: str) -> pl.DataFrame:
         frame = pl.DataFrame(self._db.sql(sql).to_arrow_table())
@@ -300,7 +295,6 @@ class _Night:
             counted_ids=self._frame(
                 f"{ids} FROM named JOIN r USING (key) WHERE rule IN (-1, {', '.join(counted)}) ORDER BY ALL"
             ),
-            stages=self._stages,
         )
 
 

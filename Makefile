@@ -1,0 +1,45 @@
+# `make` prints what there is. Everything runs inside .venv, which `.ci/set-up` makes once and leaves alone after.
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help set-up demo test check bench contracts lock clean
+# Libraries send no telemetry from here.
+export DO_NOT_TRACK := 1
+
+help: ## print this
+	@echo "usage: make TARGET [PYTHON=python3.12] [ARGS='...']"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | while read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
+
+set-up: ## make .venv from the locked packages (the others do this by themselves)
+	@.ci/set-up
+
+demo: set-up ## one epoch from usage to paid claims, on a chain inside the process
+	@$(BIN)/rewards demo $(ARGS)
+
+test: set-up ## every test; ARGS='-k merkle' chooses
+	$(BIN)/python -m pytest $(ARGS)
+
+check: set-up ## lint, format, types, floors of the house, lock file
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict rewards flows
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/check_lock.py
+
+bench: set-up ## stage times, rows a second and peak memory, as a table and JSON
+	$(BIN)/python -m tests.bench $(ARGS)
+
+contracts: ## compile the contracts again and write their artifacts (needs Node)
+	cd contracts && npm ci --no-audit --no-fund && node script/compile.js
+
+lock: set-up ## lock the packages again after a change of pyproject.toml; ARGS=--upgrade takes the newest
+	$(BIN)/python -m venv --clear .venv/lock
+	.venv/lock/bin/pip install --quiet --disable-pip-version-check uv
+	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+		--no-annotate --no-header pyproject.toml -o .ci/requirements.lock $(ARGS)
+	rm -rf .venv/lock
+
+clean: ## remove everything that set-up, tools and tests made; data/ and out/ stay
+	rm -rf .venv *.egg-info build .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf contracts/node_modules contracts/cache
+	find rewards flows tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Bundles: the published folder of an epoch. Staged, digested, renamed into place, read back."""

@@ -1,0 +1,154 @@
+"""Epoch folders under `data/`: complete or absent, named by number, never changed; and the provenance beside them."""
+
+import hashlib
+import io
+import json
+import mmap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+
+from rewards.bundles.disk import move_into_place, stage_folder, write_file
+from rewards.errors import Disagreement, InputError
+from rewards.manifest import FILES, Manifest, parse_manifest
+from rewards.schemas import CORRECTIONS, PUBLISHED, Table
+
+ROW_GROUP = 1 << 17
+TABLES = {f"{table.name}.parquet": table for table in PUBLISHED}
+
+
+def encode_frame(table: Table, frame: pl.DataFrame) -> bytes:
+    """A frame as Parquet bytes: canonical order, one compression, a fixed row-group size. Equal values give equal bytes."""
+    buffer = io.BytesIO()
+    table.check(table.arrange(frame)).write_parquet(buffer, compression="zstd", row_group_size=ROW_GROUP, statistics=True)
+    return buffer.getvalue()
+
+
+def encode_corrections(frame: pl.DataFrame) -> bytes:
+    """Corrections as JSON lines of one array, amounts as decimal strings."""
+    rows = CORRECTIONS.arrange(frame).with_columns(pl.col("amount").cast(pl.String)).to_dicts()
+    return (json.dumps(rows, sort_keys=True, separators=(",", ":")) + "\n").encode()
+
+
+def decode_corrections(content: bytes) -> pl.DataFrame:
+    rows = [{**row, "amount": Decimal(row["amount"])} for row in json.loads(content)]
+    return CORRECTIONS.check(pl.DataFrame(rows, schema=dict(CORRECTIONS.columns)), "corrections.json")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One published epoch, read from its folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    def content(self, name: str) -> bytes:
+        """A file's bytes; raises Disagreement when they are not those the manifest commits to."""
+        path = self.folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise Disagreement(f"{path} cannot be read: {error.strerror}; get the published file again") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.manifest.files[name]:
+            raise Disagreement(f"{path} has SHA-256 {found}; the manifest says {self.manifest.files[name]}; get it again")
+        return content
+
+    def frame(self, table: Table) -> pl.DataFrame:
+        """A table of the bundle, its digest and its model checked."""
+        name = f"{table.name}.parquet"
+        try:
+            frame = pl.read_parquet(io.BytesIO(self.content(name)))
+        except pl.exceptions.PolarsError as error:
+            raise Disagreement(f"{self.folder / name} is not Parquet: {error}; get the published file again") from error
+        return table.check(frame, str(self.folder / name))
+
+    def corrections(self) -> pl.DataFrame:
+        return decode_corrections(self.content("corrections.json"))
+
+    @contextmanager
+    def tree(self) -> Iterator[mmap.mmap]:
+        """`tree.bin` mapped into memory: a proof is a handful of reads. Its digest is not checked here; proofs check themselves."""
+        with (self.folder / "tree.bin").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
+
+    def check(self) -> None:
+        """Raise Disagreement unless every file of the promise, and no other, is there with the digest of the manifest."""
+        found = {p.name for p in self.folder.iterdir()}
+        wanted = {*FILES, "manifest.json", "manifest.sha256"}
+        if found != wanted:
+            raise Disagreement(f"{self.folder} differs from its format in {', '.join(sorted(found ^ wanted))}; get it again")
+        for name in FILES:
+            self.content(name)
+
+
+class BundleStore:
+    """The folders `epochs/` and `provenance/` of one data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def folder(self, number: int) -> Path:
+        return self.data / "epochs" / str(number)
+
+    def provenance(self, number: int, name: str) -> Path:
+        return self.data / "provenance" / str(number) / name
+
+    def numbers(self) -> list[int]:
+        """Epochs with a bundle in place, ascending."""
+        folder = self.data / "epochs"
+        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+
+    def has(self, number: int) -> bool:
+        return self.folder(number).is_dir()
+
+    def read(self, number: int) -> Bundle:
+        """The bundle of an epoch with its manifest checked against `manifest.sha256`; files are checked as they are read."""
+        folder = self.folder(number)
+        if not folder.is_dir():
+            known = ", ".join(map(str, self.numbers())) or "none"
+            raise InputError(f"no bundle of epoch {number} under {self.data}; there: {known}")
+        return open_bundle(folder)
+
+    def stage(self, manifest: Manifest, files: Mapping[str, bytes]) -> Path:
+        """Write a bundle aside, ready to be moved into place."""
+        staging = self.data / "staging" / str(manifest.epoch.number)
+        source = manifest.to_bytes()
+        seal = f"{hashlib.sha256(source).hexdigest()}  manifest.json\n".encode()
+        stage_folder(staging, {**files, "manifest.json": source, "manifest.sha256": seal})
+        return staging
+
+    def place(self, staging: Path, number: int) -> Bundle:
+        """Rename a staged bundle into place and read it back, every digest checked."""
+        move_into_place(staging, self.folder(number))
+        bundle = self.read(number)
+        bundle.check()
+        return bundle
+
+    def write_provenance(self, number: int, files: Mapping[str, bytes]) -> None:
+        for name, content in files.items():
+            write_file(self.provenance(number, name), content)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle in a folder; raises Disagreement when the manifest is not the one that `manifest.sha256` names."""
+    try:
+        source = (folder / "manifest.json").read_bytes()
+        seal = (folder / "manifest.sha256").read_text(errors="replace")
+    except OSError as error:
+        raise Disagreement(f"{folder} has no readable manifest: {error}; get the published folder again") from error
+    found = hashlib.sha256(source).hexdigest()
+    if seal != f"{found}  manifest.json\n":
+        raise Disagreement(f"{folder}/manifest.json has SHA-256 {found}; manifest.sha256 says {seal.strip()!r}; get both again")
+    return Bundle(folder, parse_manifest(source, str(folder / "manifest.json")))
+
+
+def encode_parquet(frame: pl.DataFrame) -> bytes:
+    """A frame of the provenance as Parquet bytes, no model asked."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", row_group_size=ROW_GROUP)
+    return buffer.getvalue()

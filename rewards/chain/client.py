@@ -1,0 +1,193 @@
+"""One chain: connecting, blocks, finality, logs. Every failure is a ChainError of one line."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from eth_utils.exceptions import ValidationError
+from hexbytes import HexBytes
+from web3 import HTTPProvider, Web3
+from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception
+from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST, ExceptionRetryConfiguration
+from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
+
+from rewards.chain.contracts import describe_revert
+from rewards.errors import ChainError
+from rewards.ports import Block
+from rewards.units import Address, checksum
+
+# Nodes refuse wide ranges of logs; ten thousand blocks is what the common ones take.
+LOG_RANGE = 10_000
+
+
+class Chain:
+    """A connected chain whose id was checked. `depth`: blocks until final where the chain has no finalized tag."""
+
+    def __init__(self, web3: Web3, chain_id: int, where: str, depth: int = 64) -> None:
+        self.web3 = web3
+        self.chain_id = chain_id
+        self.where = where
+        self._depth = depth
+        self._timestamps: dict[bytes, int] = {}
+
+    def head(self) -> Block:
+        return self._block("latest")
+
+    def final_block(self) -> Block:
+        """The newest block that the chain calls final; where it has no such tag, the one `depth` below the head."""
+        try:
+            with self.translate_errors("asking for the final block"):
+                return _to_block(self.web3.eth.get_block("finalized"))
+        except ChainError as error:
+            # A node without the tag answers so in words of its own; one that is gone fails again below.
+            if isinstance(error.__cause__, OSError):
+                raise
+        return self._block(max(0, self.head().number - self._depth))
+
+    def block(self, number: int) -> Block:
+        return self._block(number)
+
+    def last_block_before(self, timestamp: int) -> Block:
+        """The last block whose timestamp is below `timestamp`, once a later block says that no more will come."""
+        low, high = self._block(0), self.head()
+        if low.timestamp >= timestamp:
+            raise ChainError(f"the first block of {self.where} has time {low.timestamp}, not before {timestamp}")
+        if high.timestamp < timestamp:
+            raise ChainError(f"the newest block of {self.where} has time {high.timestamp}; wait for one at {timestamp}")
+        while high.number - low.number > 1:
+            middle = self._block((low.number + high.number) // 2)
+            low, high = (middle, high) if middle.timestamp < timestamp else (low, middle)
+        return low
+
+    def logs(self, address: Address, topics: Sequence[Any], first: int, last: int) -> Iterator[LogReceipt]:
+        """Logs of one contract between two blocks, both included, in their order."""
+        for start in range(first, last + 1, LOG_RANGE):
+            query: FilterParams = {
+                "address": Web3.to_checksum_address(checksum(address)),
+                "topics": topics,
+                "fromBlock": start,
+                "toBlock": min(start + LOG_RANGE - 1, last),
+            }
+            with self.translate_errors(f"reading events from block {start}"):
+                yield from self.web3.eth.get_logs(query)
+
+    def timestamp_of(self, block_hash: bytes) -> int:
+        """Time of a block; remembered, because a hash never means another block."""
+        if block_hash not in self._timestamps:
+            self._timestamps[block_hash] = self._block(HexBytes(block_hash)).timestamp
+        return self._timestamps[block_hash]
+
+    def find_receipt(self, transaction: bytes) -> TxReceipt | None:
+        with self.translate_errors("asking for a receipt"):
+            try:
+                return self.web3.eth.get_transaction_receipt(HexBytes(transaction))
+            except TransactionNotFound:
+                return None
+
+    def knows_transaction(self, transaction: bytes) -> bool:
+        """Whether the node holds the transaction, in a block or waiting for one."""
+        with self.translate_errors("asking for a transaction"):
+            try:
+                self.web3.eth.get_transaction(HexBytes(transaction))
+            except TransactionNotFound:
+                return False
+            return True
+
+    def replay(self, transaction: Mapping[str, Any], block: BlockIdentifier) -> None:
+        """Calls without sending; ChainError with the decoded reason when the call reverts."""
+        with self.translate_errors("replaying a transaction"):
+            self.web3.eth.call(_to_params(transaction), block)
+
+    def estimate_gas(self, transaction: Mapping[str, Any]) -> int:
+        with self.translate_errors("estimating gas"):
+            return self.web3.eth.estimate_gas(_to_params(transaction))
+
+    def count_transactions(self, account: Address, block: BlockIdentifier) -> int:
+        with self.translate_errors("asking for a nonce"):
+            return self.web3.eth.get_transaction_count(Web3.to_checksum_address(checksum(account)), block)
+
+    def has_code(self, address: Address) -> bool:
+        with self.translate_errors("asking for code"):
+            return bool(self.web3.eth.get_code(Web3.to_checksum_address(checksum(address))))
+
+    @contextmanager
+    def translate_errors(self, doing: str) -> Iterator[None]:
+        """Turns what web3, sockets and nodes raise into a ChainError that says what was being done."""
+        try:
+            yield
+        except ContractLogicError as error:
+            raise ChainError(f"{self.where} refuses: {_describe(error)}") from error
+        except BlockNotFound as error:
+            raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from error
+        except (Web3Exception, ValidationError) as error:
+            raise ChainError(f"{doing}: {self.where} answers {_one_line(error)}") from error
+        except OSError as error:
+            raise ChainError(
+                f"{doing}: {self.where} does not answer ({type(error).__name__}); check the address and the network"
+            ) from error
+
+    def _block(self, number: BlockIdentifier) -> Block:
+        with self.translate_errors(f"reading block {number!r}"):
+            return _to_block(self.web3.eth.get_block(number))
+
+
+def connect(rpc_url: str, expected_chain_id: int, depth: int = 64, timeout_s: int = 15) -> Chain:
+    """The chain behind an HTTP endpoint; ChainError when it does not answer or has another chain id."""
+    where = describe_endpoint(rpc_url)
+    # A raw transaction is never sent again behind the sender's back.
+    repeatable = [method for method in REQUEST_RETRY_ALLOWLIST if method != "eth_sendRawTransaction"]
+    retry = ExceptionRetryConfiguration(retries=3, method_allowlist=repeatable)
+    provider = HTTPProvider(rpc_url, {"timeout": timeout_s}, exception_retry_configuration=retry)
+    return adopt(Web3(provider), expected_chain_id, where, depth)
+
+
+def adopt(web3: Web3, expected_chain_id: int, where: str, depth: int = 64) -> Chain:
+    """A Chain over a web3 that exists; ChainError as `connect`."""
+    chain = Chain(web3, expected_chain_id, where, depth)
+    with chain.translate_errors("connecting"):
+        found = web3.eth.chain_id
+    if found != expected_chain_id:
+        raise ChainError(f"{where} is chain {found}, not {expected_chain_id}; check the endpoint and the chain id")
+    return chain
+
+
+def describe_endpoint(rpc_url: str) -> str:
+    """Scheme and host of an endpoint: paths and user names often hold keys, so they are never shown."""
+    try:
+        parts = urlsplit(rpc_url)
+        port = parts.port
+    except ValueError:
+        raise ChainError("the endpoint is not an address; give http://host:port") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ChainError(f"the endpoint has scheme {parts.scheme!r}; give http://host:port or https://host")
+    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+
+
+def request(chain: Chain, method: str, params: Sequence[Any] = ()) -> Any:
+    """A raw call for what web3 has no name for; ChainError as everything here."""
+    with chain.translate_errors(method):
+        return chain.web3.manager.request_blocking(RPCEndpoint(method), list(params))
+
+
+def _to_block(block: Any) -> Block:
+    return Block(int(block["number"]), bytes(block["hash"]), int(block["timestamp"]))
+
+
+def _to_params(transaction: Mapping[str, Any]) -> TxParams:
+    params: TxParams = dict(transaction)  # type: ignore[assignment]
+    return params
+
+
+def _describe(error: ContractLogicError) -> str:
+    data = error.data
+    if isinstance(data, Mapping):
+        data = data.get("data")
+    if isinstance(data, str) and data.startswith("0x"):
+        return describe_revert(bytes.fromhex(data[2:]))
+    return _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return (text[:200] + "…") if len(text) > 200 else text or type(error).__name__

@@ -1,0 +1,283 @@
+"""The Vault on a chain: the reader that the jobs ask, and its transactions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from web3 import Web3
+from web3.types import EventData
+
+from rewards.chain.client import Chain
+from rewards.chain.contracts import bind_contract, load_artifact
+from rewards.chain.deployment import Deployment
+from rewards.chain.sender import Intent, OnSigned, Patience, Sender
+from rewards.chain.signers import Signer
+from rewards.errors import ChainError
+from rewards.ports import Block, Claim, Deposit, Receipt, RewardPool, RootRecord
+from rewards.units import POOL_NAMES, PROVIDER, Address, checksum, keccak, parse_address
+
+ROLES = ("none", "admin", "publisher", "attester", "guardian", "treasurer")
+STATUSES = ("none", "pending", "active", "revoked", "retired")
+
+
+@dataclass(frozen=True)
+class ClaimItem:
+    """One claim: pool 1 or 2, cumulative amount in base units, proof as 32-byte siblings from the leaf up."""
+
+    pool: int
+    account: Address
+    cumulative: int
+    proof: Sequence[bytes]
+
+
+def publication_hash(
+    epoch: int, root: bytes, manifest_hash: bytes, provider_total: int, user_total: int, revocations: int
+) -> bytes:
+    """What attesters confirm: the Vault's own hash over a publication (32 bytes)."""
+    numbers = (provider_total, user_total, revocations)
+    return keccak(epoch.to_bytes(32) + root + manifest_hash + b"".join(n.to_bytes(32) for n in numbers))
+
+
+def encode_publish(
+    epoch: int, root: bytes, provider_total: int, user_total: int, manifest_hash: bytes, revocations: int
+) -> bytes:
+    """Calldata of `publishRoot`, for a signer that is elsewhere (a multisig, a hardware wallet)."""
+    return _encode("CXPTVault", "publishRoot", [epoch, root, provider_total, user_total, manifest_hash, revocations])
+
+
+class Vault:
+    """A deployed CXPTVault: reads as `rewards.ports.VaultReader`, and writes through a Sender.
+
+    Every call raises ChainError. Writes return once their block is final; `on_signed` is called with the signed
+    intent before it is sent.
+    """
+
+    def __init__(self, chain: Chain, deployment: Deployment, sender: Sender | None = None) -> None:
+        if chain.chain_id != deployment.chain_id:
+            raise ChainError(f"the deployment is on chain {deployment.chain_id}, the endpoint is {chain.chain_id}")
+        self.chain = chain
+        self.deployment = deployment
+        self.sender = sender or Sender(chain, Patience())
+        self._contract = bind_contract(chain.web3, "CXPTVault", deployment.vault)
+        self._token = bind_contract(chain.web3, "CXPTToken", deployment.token)
+        self._require_deployment()
+
+    # ---------------------------------------------------------------- reads
+
+    @property
+    def chain_id(self) -> int:
+        return self.chain.chain_id
+
+    @property
+    def address(self) -> Address:
+        return self.deployment.vault
+
+    @property
+    def token(self) -> Address:
+        return self.deployment.token
+
+    def head(self) -> Block:
+        return self.chain.head()
+
+    def final_block(self) -> Block:
+        return self.chain.final_block()
+
+    def last_block_before(self, timestamp: int) -> Block:
+        """The last block whose timestamp is below `timestamp`; ChainError until there is a later one."""
+        return self.chain.last_block_before(timestamp)
+
+    def deposits(self, last_block: int) -> Sequence[Deposit]:
+        """Every `FeesDeposited` and `PoolFunded` up to `last_block`, in the order of the chain."""
+        found = []
+        for event in self._events(("FeesDeposited", "PoolFunded"), last_block):
+            args = event["args"]
+            funding = event["event"] == "PoolFunded"
+            if not funding:
+                shares = args["protocolAmount"], args["providerAmount"], args["userAmount"]
+            else:
+                shares = (0, args["amount"], 0) if args["pool"] == PROVIDER else (0, 0, args["amount"])
+            timestamp = self.chain.timestamp_of(bytes(event["blockHash"]))
+            payer = parse_address(args["payer"])
+            found.append(Deposit(event["blockNumber"], timestamp, payer, args["amount"], *shares, funding))
+        return found
+
+    def claims(self, last_block: int) -> Sequence[Claim]:
+        """Every `Claimed` up to `last_block`, in the order of the chain."""
+        return [
+            Claim(
+                block_number=event["blockNumber"],
+                transaction=bytes(event["transactionHash"]),
+                epoch=event["args"]["epoch"],
+                pool=event["args"]["pool"],
+                account=parse_address(event["args"]["account"]),
+                amount=event["args"]["amount"],
+                cumulative=event["args"]["cumulativeAmount"],
+            )
+            for event in self._events(("Claimed",), last_block)
+        ]
+
+    def roots(self, last_block: int) -> Sequence[RootRecord]:
+        """The live root of every epoch published up to `last_block`, as it stands now, ascending by epoch."""
+        epochs = {event["args"]["epoch"] for event in self._events(("RootPublished",), last_block)}
+        records = (self.root_at(epoch) for epoch in sorted(epochs))
+        return [record for record in records if record is not None and record.status != "revoked"]
+
+    def root_at(self, epoch: int) -> RootRecord | None:
+        """The record of an epoch as it stands now, also a revoked one; None if there never was one."""
+        record = self._call("rootAt", epoch)
+        root, manifest_hash, provider_total, user_total, activates_at, missing, status = record
+        if STATUSES[status] == "none":
+            return None
+        totals = provider_total, user_total
+        return RootRecord(epoch, root, manifest_hash, *totals, activates_at, missing, STATUSES[status])
+
+    def next_epoch(self) -> int:
+        return int(self._call("nextEpoch"))
+
+    def pending_epoch(self) -> int | None:
+        exists, epoch = self._call("pendingRoot")
+        return epoch if exists else None
+
+    def latest_active_epoch(self) -> int | None:
+        exists, epoch = self._call("latestActiveEpoch")
+        return epoch if exists else None
+
+    def revocations(self) -> int:
+        return int(self._call("revocations"))
+
+    def reward_pool(self) -> RewardPool:
+        return RewardPool(*self._call("pools"))
+
+    def max_epoch_amount(self, pool: int) -> int:
+        return int(self._call("maxEpochAmount", pool))
+
+    def promised(self, pool: int) -> int:
+        return int(self._call("promised", pool))
+
+    def claimed_total(self, pool: int) -> int:
+        return int(self._call("claimedTotal", pool))
+
+    def claimed(self, pool: int, account: Address) -> int:
+        return int(self._call("claimed", pool, checksum(account)))
+
+    def surplus(self) -> int:
+        return int(self._call("surplus"))
+
+    def role_of(self, account: Address) -> str:
+        """One of none, admin, publisher, attester, guardian, treasurer."""
+        return ROLES[self._call("roleOf", checksum(account))]
+
+    def is_publishing_paused(self) -> bool:
+        return self.head().timestamp < int(self._call("publishingPausedUntil"))
+
+    def are_claims_paused(self) -> bool:
+        return self.head().timestamp < int(self._call("claimsPausedUntil"))
+
+    def has_attested(self, publication: bytes, attester: Address) -> bool:
+        return bool(self._call("hasAttested", publication, checksum(attester)))
+
+    def balance_of(self, account: Address) -> int:
+        with self.chain.translate_errors("reading a balance"):
+            return int(self._token.functions.balanceOf(checksum(account)).call())
+
+    # ---------------------------------------------------------------- writes
+
+    def deposit_fees(self, amount: int, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
+        """Deposits fees of the signer, after an approval of exactly that amount if the allowance is smaller."""
+        self._approve(amount, signer, on_signed)
+        return self._send(f"deposit of {amount} in fees", "depositFees", [amount], signer, on_signed)
+
+    def fund_pool(self, pool: int, amount: int, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
+        """Adds money of the signer to one pool, after an approval as for `deposit_fees`."""
+        self._approve(amount, signer, on_signed)
+        purpose = f"funding of the {POOL_NAMES.get(pool, pool)} pool with {amount}"
+        return self._send(purpose, "fundPool", [pool, amount], signer, on_signed)
+
+    def publish_root(
+        self,
+        epoch: int,
+        root: bytes,
+        provider_total: int,
+        user_total: int,
+        manifest_hash: bytes,
+        revocations: int,
+        signer: Signer,
+        on_signed: OnSigned | None = None,
+    ) -> Receipt:
+        data = encode_publish(epoch, root, provider_total, user_total, manifest_hash, revocations)
+        return self.sender.send(Intent(f"publication of epoch {epoch}", self.address, data), signer, on_signed)
+
+    def attest_root(self, epoch: int, publication: bytes, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
+        """Confirms the pending root; `publication` is the attester's own `publication_hash`."""
+        return self._send(f"attestation of epoch {epoch}", "attestRoot", [epoch, publication], signer, on_signed)
+
+    def revoke_root(self, epoch: int, reason: str, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
+        return self._send(f"revocation of epoch {epoch}", "revokeRoot", [epoch, reason], signer, on_signed)
+
+    def claim(
+        self,
+        epoch: int,
+        pool: int,
+        account: Address,
+        cumulative: int,
+        proof: Sequence[bytes],
+        signer: Signer,
+        on_signed: OnSigned | None = None,
+    ) -> Receipt:
+        """Claims for `account` against the active root of `epoch`; the signer only pays the gas."""
+        purpose = f"claim of {account} in epoch {epoch}"
+        arguments = [epoch, pool, checksum(account), cumulative, list(proof)]
+        return self._send(purpose, "claim", arguments, signer, on_signed)
+
+    def claim_many(
+        self, epoch: int, items: Sequence[ClaimItem], signer: Signer, on_signed: OnSigned | None = None
+    ) -> Receipt:
+        """Claims for many in one transaction; the Vault skips a bad item and says so in an event."""
+        batch = [(item.pool, checksum(item.account), item.cumulative, list(item.proof)) for item in items]
+        purpose = f"{len(items)} claims in epoch {epoch}"
+        return self._send(purpose, "claimMany", [epoch, batch], signer, on_signed)
+
+    # ---------------------------------------------------------------- inside
+
+    def _require_deployment(self) -> None:
+        record = self.deployment
+        if self.chain.head().number < record.deployed_block or (
+            self.chain.block(record.deployed_block).hash != record.block_hash
+        ):
+            raise ChainError(
+                f"block {record.deployed_block} is not that of Vault {record.vault}; the record is of another chain"
+            )
+        if not self.chain.has_code(record.vault):
+            raise ChainError(f"no contract at {record.vault}; check the deployment record")
+        token = parse_address(self._call("token"))
+        if token != record.token:
+            raise ChainError(f"the Vault's token is {token}, the deployment record says {record.token}")
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        with self.chain.translate_errors(f"calling {name} of the Vault"):
+            return self._contract.functions[name](*arguments).call()
+
+    def _events(self, names: Sequence[str], last_block: int) -> Iterator[EventData]:
+        """Decoded events of these names from the Vault's first block to `last_block`."""
+        events = {bytes.fromhex(self._contract.events[name]().topic[2:]): name for name in names}
+        topics = [["0x" + topic.hex() for topic in events]]
+        for log in self.chain.logs(self.address, topics, self.deployment.deployed_block, last_block):
+            yield self._contract.events[events[bytes(log["topics"][0])]]().process_log(log)
+
+    def _approve(self, amount: int, signer: Signer, on_signed: OnSigned | None) -> None:
+        with self.chain.translate_errors("reading an allowance"):
+            allowance = self._token.functions.allowance(checksum(signer.address), checksum(self.address)).call()
+        if allowance < amount:
+            data = _encode("CXPTToken", "approve", [checksum(self.address), amount])
+            self.sender.send(Intent(f"approval of {amount} CXPT units", self.token, data), signer, on_signed)
+
+    def _send(
+        self, purpose: str, name: str, arguments: Sequence[Any], signer: Signer, on_signed: OnSigned | None
+    ) -> Receipt:
+        data = _encode("CXPTVault", name, arguments)
+        return self.sender.send(Intent(purpose, self.address, data), signer, on_signed)
+
+
+def _encode(contract: str, name: str, arguments: Sequence[Any]) -> bytes:
+    data = Web3().eth.contract(abi=load_artifact(contract).abi).encode_abi(name, arguments)
+    return bytes.fromhex(data[2:])

@@ -1,0 +1,254 @@
+"""What must hold before an epoch is sealed and before its root is sent. Each gate answers findings; any that refuses stops the step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from rewards import reference
+from rewards.distribution import add_wallets, successor_faults, unusable_wallets
+from rewards.epoch import Calendar, from_micros
+from rewards.errors import Finding
+from rewards.manifest import Manifest
+from rewards.policy import BP, Policy
+from rewards.ports import Counts, Coverage, EpochInputs, EpochResult, Previous, RewardPool
+from rewards.quality import HOUR_US, MINUTE_US
+from rewards.units import POOL_NAMES, POOLS, PROVIDER, UNITS_PER_E8, USER
+
+SHOWN = 3
+"""How many examples a finding names."""
+
+
+def check_complete(
+    usage: Coverage, heartbeats: Coverage, inputs: EpochInputs, calendar: Calendar, policy: Policy
+) -> list[Finding]:
+    """Both feeds have the epoch's day files, reach past its end (usage: past the grace), and leave no hour empty."""
+    epoch, findings = inputs.epoch, []
+    hours = frozenset(range(-(-calendar.length_us // HOUR_US)))
+    until = {"usage_records": epoch.end_us + policy.rows.grace_minutes * MINUTE_US, "heartbeats": epoch.end_us - HOUR_US}
+    for name, coverage in (("usage_records", usage), ("heartbeats", heartbeats)):
+        if coverage.rows == 0:
+            findings.append(Finding("complete", f"{name} has no row of epoch {epoch.number}", "rows", "0"))
+        days = {d for d in _day_ends(epoch.start_us, epoch.end_us) if d not in coverage.days}
+        if days:
+            missing = ", ".join(_day(d) for d in sorted(days))
+            findings.append(Finding("complete", f"{name} lacks a day's file", f"a file {missing}", "none"))
+        if coverage.closed_us < until[name]:
+            findings.append(
+                Finding("complete", f"{name} ends too early; wait for the feed", _moment(until[name]), _moment(coverage.closed_us))
+            )
+        empty = sorted(hours - coverage.hours)
+        if empty and coverage.rows:
+            shown = ", ".join(map(str, empty))
+            findings.append(Finding("complete", f"{name} has empty hours", f"rows in all {len(hours)} hours", f"none in {shown}"))
+    return findings
+
+
+def _day_ends(start_us: int, end_us: int) -> list[int]:
+    day = 24 * HOUR_US
+    first = (start_us // day + 1) * day
+    return list(range(first, end_us + day, day))[: -(-(end_us - start_us) // day)]
+
+
+def _moment(micros: int) -> str:
+    return from_micros(micros).isoformat()
+
+
+def _day(end_us: int) -> str:
+    return _moment(end_us - 1)[:10]
+
+
+def check_quality(counts: Counts, policy: Policy) -> list[Finding]:
+    """Quarantined and late rows stay within the policy's shares of all rows."""
+    findings = []
+    for name, bad, limit in (
+        ("quarantined", sum(counts.quarantined.values()), policy.rows.quarantine_limit_bp),
+        ("late", counts.late, policy.rows.late_limit_bp),
+    ):
+        if bad * BP > limit * counts.rows:
+            findings.append(
+                Finding("quality", f"too many rows are {name}", f"at most {limit} bp of {counts.rows}", f"{bad} rows")
+            )
+    return findings
+
+
+def check_conserved(inputs: EpochInputs, result: EpochResult, previous: Previous, known_deposits: Mapping[int, int]) -> list[Finding]:
+    """Per pool: deposited = claimables + held + carry-over, nothing below zero, amounts within the pool, the books continue.
+
+    `known_deposits` are all deposits up to the epoch's end or reference block, summed afresh: one that turned up for a time
+    before the previous epoch's end would be in no epoch.
+    """
+    findings = []
+    for pool in POOLS:
+        name, books = POOL_NAMES[pool], result.totals[pool]
+        accounted = books.claimables + books.held + books.carry_over
+        if books.deposited != accounted:
+            findings.append(Finding("conserve", f"{name} pool: deposited is not claimables + held + carry-over",
+                                    str(books.deposited), str(accounted)))  # fmt: skip
+        if books.deposited != known_deposits[pool]:
+            findings.append(Finding("conserve", f"{name} pool: deposits of earlier epochs changed since they were sealed",
+                                    str(books.deposited), str(known_deposits[pool])))  # fmt: skip
+        if books.carry_over < 0:
+            findings.append(Finding("conserve", f"{name} pool: more is paid than was deposited", "0 or more", str(books.carry_over)))
+        if books.allocated > books.pool:
+            findings.append(Finding("conserve", f"{name} pool: allocations pass the pool", str(books.pool), str(books.allocated)))
+        frame = result.allocations.filter(pl.col("pool") == pool)
+        over = frame.filter(pl.col("amount") > pl.col("cap"))
+        if over.height:
+            findings.append(Finding("conserve", f"{name} pool: {over.height} amounts pass their cap, such as of {over['account_id'][0]}",
+                                    str(over["cap"][0]), str(over["amount"][0])))  # fmt: skip
+        shares = sum(int(v) for v in frame["share"].to_list())
+        if frame.height and shares != books.pool:
+            findings.append(Finding("conserve", f"{name} pool: shares do not add up to the pool", str(books.pool), str(shares)))
+    return findings
+
+
+def check_rows(counts: Counts, rollup: pl.DataFrame, rows_read: int) -> list[Finding]:
+    """Row classes add up to the rows read for the epoch, and the roll-up holds every earning row of each side."""
+    findings = []
+    if counts.rows != rows_read:
+        findings.append(Finding("conserve", "row classes do not add up to the rows read", str(rows_read), str(counts.rows)))
+    for part in ("provision", "user"):
+        rolled = int(rollup.filter(pl.col("part") == part)["requests"].sum())
+        suspended = int(
+            rollup.filter((pl.col("part") == f"{part}_not_counted") & (pl.col("reason") == "suspended"))["requests"].sum()
+        )
+        if not rolled <= counts.earning <= rolled + suspended:
+            findings.append(
+                Finding("conserve", f"the {part} roll-up does not hold the earning rows", str(counts.earning), f"{rolled}")
+            )
+    return findings
+
+
+def check_successor(previous: pl.DataFrame, claimables: pl.DataFrame) -> list[Finding]:
+    """Against the claimables of the epoch before, none fell, vanished or doubled."""
+    faults = successor_faults(previous, claimables)
+    return [
+        Finding("successor", f"{faults.height} claimables fell, vanished or doubled, such as {POOL_NAMES.get(pool, pool)} {account}",
+                str(was), f"{now} ({times} times)")
+        for pool, account, was, now, times in faults.head(SHOWN).rows()
+    ]  # fmt: skip
+
+
+def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list[Finding]:
+    """Fees of the earning rows × deposit share agree with the epoch's fee deposits within the policy's band."""
+    expected = counts.earning_fee_e8 * UNITS_PER_E8 * policy.caps.deposit_bp // BP
+    arrived = sum(int(v) for v in deposits.filter(~pl.col("funding"))["amount"].to_list())
+    if abs(arrived - expected) * BP <= policy.caps.funded_band_bp * expected:
+        return []
+    return [Finding("funded", "counted fees and deposits disagree", f"{expected} ± {policy.caps.funded_band_bp} bp", str(arrived))]
+
+
+def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> list[Finding]:
+    """The plain-Python reference gives the same score, cap and amount for every account."""
+    expected = _reference_amounts(inputs, result, previous, policy)
+    observed = {
+        (pool, account): (score, int(cap), int(amount))
+        for pool, account, score, cap, amount in result.allocations.select("pool", "account_id", "score", "cap", "amount").rows()
+    }
+    wrong = sorted(k for k in expected.keys() | observed.keys() if expected.get(k) != observed.get(k))
+    return [
+        Finding("reference", f"{len(wrong)} accounts differ from the reference, such as {account} in pool {POOL_NAMES[pool]}",
+                f"score, cap, amount {expected.get((pool, account))}", f"{observed.get((pool, account))}")
+        for pool, account in wrong[:SHOWN]
+    ]  # fmt: skip
+
+
+def _reference_amounts(
+    inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy
+) -> dict[tuple[int, str], tuple[int, int, int]]:
+    accounts = add_wallets(inputs.accounts, inputs.forbidden).with_columns(
+        suspended=pl.col("suspended_at").dt.timestamp("us"), created=pl.col("created_at").dt.timestamp("us")
+    )
+    people = {
+        row[0]: reference.Account(*row)
+        for row in accounts.select("account_id", "kind", "wallet", "suspended", "referred_by", "created").rows()
+    }
+    nodes = {r[0]: reference.Provision(*r) for r in inputs.provisions.select("provision_id", "provider_id", "service_tier").rows()}
+    usage = [
+        reference.Usage(part, subject, endpoint, slot, requests, weight, int(fee))
+        for part, subject, endpoint, slot, _, requests, weight, fee in inputs.rollup.rows()
+    ]
+    demand: dict[tuple[str, str, int], int] = {}
+    streaks: dict[str, int] = {}
+    for kind, _, name, epoch, endpoint, tier, hour, amount in previous.state.rows():
+        if kind == "streak":
+            streaks[name] = int(amount)
+        elif kind == "demand" and epoch >= inputs.epoch.number - policy.demand.epochs:
+            demand[endpoint, tier, hour] = demand.get((endpoint, tier, hour), 0) + int(amount)
+    beats = {provision: (ok, beats) for provision, beats, ok in inputs.heartbeats.rows()}
+    scored = reference.score_epoch(usage, beats, nodes, people, streaks, demand, policy, inputs.epoch)
+    amounts = {}
+    for pool in POOLS:
+        ours = {account: s for (p, account), s in scored.items() if p == pool and s.score > 0}
+        for account, amount in reference.amounts(result.totals[pool].pool, ours).items():
+            amounts[pool, account] = (ours[account].score, ours[account].cap, amount)
+    return amounts
+
+
+def note_oddities(inputs: EpochInputs, counts: Counts, odd_heartbeats: Mapping[str, int]) -> list[Finding]:
+    """What refuses nothing but should be seen: wallets that cannot be paid, rows of another tier, heartbeats of nobody."""
+    notes = []
+    wallets = unusable_wallets(add_wallets(inputs.accounts, inputs.forbidden))
+    if wallets.height:
+        account, wallet = wallets.row(0)
+        notes.append(Finding("wallet", f"{wallets.height} accounts name a wallet that cannot be paid, such as {account}",
+                             "a usable address", repr(wallet), refuses=False))  # fmt: skip
+    if counts.tier_mismatch:
+        notes.append(Finding("tier", "earning rows name another tier than their provision; the provision's counts",
+                             "0 rows", str(counts.tier_mismatch), refuses=False))  # fmt: skip
+    for reason, number in sorted(odd_heartbeats.items()):
+        notes.append(Finding("heartbeat", f"heartbeats were left out: {reason}", "0", str(number), refuses=False))
+    return notes
+
+
+@dataclass(frozen=True)
+class VaultState:
+    """What the gates before sending read of the chain. `role` is the sender's; `pending` the epoch of a pending root, or null."""
+
+    chain_id: int
+    address: str
+    next_epoch: int
+    pending: int | None
+    paused: bool
+    role: str
+    pools: RewardPool
+    limits: Mapping[int, int]
+    promised: Mapping[int, int]
+
+
+def check_solvent(manifest: Manifest, vault: VaultState) -> list[Finding]:
+    """The Vault's pools and its limit per epoch cover the increase over what it has promised."""
+    findings = []
+    available = {PROVIDER: vault.pools.provider, USER: vault.pools.user}
+    for pool in POOLS:
+        name, increase = POOL_NAMES[pool], manifest.total(pool) - vault.promised[pool]
+        if increase < 0:
+            findings.append(Finding("solvent", f"{name} pool: the total falls below what is promised",
+                                    f"{vault.promised[pool]} or more", str(manifest.total(pool))))  # fmt: skip
+        if increase > available[pool]:
+            findings.append(Finding("solvent", f"{name} pool does not cover the increase", f"at most {available[pool]}", str(increase)))
+        if increase > vault.limits[pool]:
+            findings.append(Finding("solvent", f"{name} pool: the increase passes the Vault's limit per epoch",
+                                    f"at most {vault.limits[pool]}", str(increase)))  # fmt: skip
+    return findings
+
+
+def check_chain_state(manifest: Manifest, vault: VaultState) -> list[Finding]:
+    """The chain is the manifest's, its next epoch is this one, no root is pending, publishing is open, the sender may publish."""
+    chain = manifest.chain
+    if chain is None:
+        return [Finding("chain state", f"epoch {manifest.epoch.number} was computed without a chain", "a Vault", "none")]
+    compared: Sequence[tuple[str, object, object]] = (
+        ("the chain is another one", chain.chain_id, vault.chain_id),
+        ("the Vault is another one", chain.vault, vault.address),
+        ("the Vault expects another epoch", manifest.epoch.number, vault.next_epoch),
+        ("a root is pending", None, vault.pending),
+        ("publishing is paused", False, vault.paused),
+        ("the sender is not the publisher", "publisher", vault.role),
+    )
+    return [
+        Finding("chain state", message, str(expected), str(observed))
+        for message, expected, observed in compared
+        if expected != observed
+    ]

@@ -1,0 +1,100 @@
+"""The analysts' catalogue: a DuckDB file over the epochs' Parquet, built aside and swapped by rename, so that it is never locked."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import duckdb
+
+from rewards.errors import StorageError
+from rewards.manifest import Manifest
+from rewards.units import POOL_NAMES
+
+_FRAMES = {
+    "scores": "why each account has its score: one row per epoch, pool and account",
+    "provision_scores": "base points and multipliers of each provision and endpoint, in milli-points",
+    "allocations": "what each account got of each pool: share, cap and amount in base units (10^-18 CXPT)",
+    "claimables": "cumulative amount of each (pool, wallet) after each epoch, in base units",
+    "quarantine": "rows that earned nothing, with their content, the reason, the column and its value",
+    "rollup": "counts and sums of usage per key: the commitment to the inputs",
+    "heartbeats_rollup": "heartbeats per provision, and how many were ok",
+    "accounts": "the snapshot of accounts that each epoch was computed with",
+    "provisions": "the snapshot of provisions that each epoch was computed with",
+    "deposits": "fees and funding that arrived since the epoch before, in base units",
+}
+
+
+def write_catalogue(path: Path, epochs: Sequence[tuple[Manifest, Path]]) -> None:
+    """Replace the catalogue by one over these epochs (manifest, folder). Paths inside are absolute and named one by one, so
+    that it can be opened from anywhere and never shows an epoch that is not meant to be seen yet."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.unlink(missing_ok=True)
+        with duckdb.connect(str(aside)) as connection:
+            _fill(connection, epochs)
+        aside.replace(path)
+    except (duckdb.Error, OSError) as error:
+        raise StorageError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, epochs: Sequence[tuple[Manifest, Path]]) -> None:
+    connection.execute("SET TimeZone = 'UTC'")
+    _fill_books(connection, [manifest for manifest, _ in epochs])
+    for name, comment in _FRAMES.items():
+        parts = [
+            f"SELECT {manifest.epoch.number} AS epoch, * FROM read_parquet('{_escape(folder / f'{name}.parquet')}')"
+            for manifest, folder in epochs
+        ]
+        if parts:
+            connection.execute(f"CREATE VIEW {name} AS " + " UNION ALL ".join(parts))
+            connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
+
+
+def _escape(path: Path) -> str:
+    return str(path.resolve()).replace("'", "''")
+
+
+def _fill_books(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]) -> None:
+    connection.execute(
+        "CREATE TABLE epochs (epoch INTEGER, starts TIMESTAMPTZ, ends TIMESTAMPTZ, root VARCHAR, manifest VARCHAR, leaves BIGINT, "
+        "rows BIGINT, earning BIGINT, repeated BIGINT, late BIGINT, chain_id VARCHAR, vault VARCHAR)"
+    )
+    connection.execute("CREATE TABLE row_counts (epoch INTEGER, class VARCHAR, reason VARCHAR, rows BIGINT)")
+    totals = ("deposited", "pool", "allocated", "corrected", "withheld", "returned", "claimables", "held", "carry_over")
+    columns = ", ".join(f"{'split' if name == 'pool' else name} DECIMAL(38, 0)" for name in totals)
+    connection.execute(f"CREATE TABLE pools (epoch INTEGER, pool TINYINT, name VARCHAR, {columns})")
+    for manifest in manifests:
+        number, counts, chain = manifest.epoch.number, manifest.counts, manifest.chain
+        connection.execute(
+            "INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                number,
+                manifest.epoch.start,
+                manifest.epoch.end,
+                "0x" + manifest.root.hex(),
+                manifest.digest,
+                manifest.leaves,
+                counts["rows"],
+                counts["earning"],
+                counts["repeated"],
+                counts["late"],
+                str(chain.chain_id) if chain else None,
+                chain.vault if chain else None,
+            ],
+        )
+        rows = [("earning", "", counts["earning"]), ("repeated", "", counts["repeated"])]
+        rows += [(group, reason, n) for group in ("not_earning", "quarantined") for reason, n in counts[group].items()]
+        connection.executemany("INSERT INTO row_counts VALUES (?, ?, ?, ?)", [(number, *row) for row in rows])
+        for pool, books in manifest.totals.items():
+            values = asdict(books)
+            connection.execute(
+                f"INSERT INTO pools VALUES (?, ?, ?, {', '.join('CAST(? AS DECIMAL(38, 0))' for _ in totals)})",
+                [number, pool, POOL_NAMES[pool], *(str(values[name]) for name in totals)],
+            )
+    connection.execute("COMMENT ON TABLE epochs IS 'one row per epoch: window, root (0x hex), manifest digest, rows by class'")
+    connection.execute("COMMENT ON TABLE row_counts IS 'rows counted in each epoch by class and reason; they add up to epochs.rows'")
+    connection.execute("COMMENT ON TABLE pools IS 'the books of each pool in base units; deposited = claimables + held + carry_over'")

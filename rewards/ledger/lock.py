@@ -1,0 +1,30 @@
+"""One runner at a time: an advisory lock of the kernel, which dies with its process."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rewards.errors import StorageError
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold `path` for as long as the block runs; raises StorageError naming the owner's pid when another holds it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be opened: {error.strerror}; give a --data folder that can be written") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            raise StorageError(f"{path} is held by process {owner}; wait until it ends") from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Sources: exports of the platform in folders, and policies."""

@@ -1,0 +1,63 @@
+"""What every test stands on: a clean environment, an empty folder to run in, reproducible examples, the real inputs."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_INPUTS = ROOT.parent / "shared" / "data" / "real"
+
+settings.register_profile(
+    "dev",
+    deadline=None,
+    max_examples=60,
+    database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "examples"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "ci",
+    deadline=None,
+    max_examples=120,
+    database=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module is imported: no setting of the person who runs the tests, no telemetry."""
+    chosen = config.getoption("--hypothesis-profile", default=None)
+    settings.load_profile(chosen or ("ci" if os.environ.get("CI") else "dev"))
+    for name in [name for name in os.environ if name.upper().startswith(("REWARDS_", "PREFECT_"))]:
+        del os.environ[name]
+    home = tempfile.TemporaryDirectory(prefix="prefect-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    os.environ |= {"DO_NOT_TRACK": "1", "PREFECT_HOME": home.name, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run in an empty folder: no `.env` is read, nothing lands in the repository. Paths start at `repository`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_inputs() -> Path:
+    """The folder of real input tables; skips where it is not there."""
+    if not REAL_INPUTS.is_dir():
+        pytest.skip("no real inputs: the folder ../shared/data/real is not beside this repository")
+    return REAL_INPUTS
