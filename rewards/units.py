@@ -1,7 +1,6 @@
 """Addresses, amounts, roots: parsed once, bounded, printed one way. No floats."""
 
 import re
-from decimal import Decimal
 from typing import NewType
 
 from sha3 import keccak_256 as _keccak_256
@@ -71,9 +70,11 @@ def format_cxpt(units: int) -> str:
 
 def parse_cxpt(text: str) -> Amount:
     """CXPT in decimal notation to base units; refuses more than 18 places, signs, exponents."""
-    if not re.fullmatch(r"\d{1,28}(\.\d{1,18})?", text):
+    match = re.fullmatch(r"([0-9]{1,28})(?:\.([0-9]{1,18}))?", text)
+    if match is None:
         raise UsageError(f"not an amount of CXPT: {text!r}; write digits with at most 18 places, such as 12.5")
-    return Amount(int(Decimal(text).scaleb(18)))
+    # Not Decimal: its context rounds at 28 digits.
+    return Amount(int(match[1] + (match[2] or "").ljust(18, "0")))
 
 
 def parse_root(text: str) -> bytes:

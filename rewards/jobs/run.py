@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def run_epochs(
     """
     with workspace.locked():
         for number in epochs:
-            clock = StageClock(lambda stage, n=number: on_stage(n, stage))
+            clock = StageClock(partial(on_stage, number))
             yield _run_epoch(workspace, settings, number, clock)
         workspace.refresh_catalogue(_published(settings.vault))
 

@@ -21,18 +21,8 @@ from rewards.units import POOLS, PROVIDER, USER, Address, checksum, keccak
 START = 1_767_744_000  # 2026-01-07
 HOUR, DAY = 3600, 86400
 CXPT = 10**18
-NAMES = (
-    "payer",
-    "admin",
-    "publisher",
-    "attester",
-    "attester2",
-    "guardian",
-    "treasurer",
-    "provider",
-    "user",
-    "stranger",
-)
+STAFF = ("admin", "publisher", "attester", "attester2", "guardian", "treasurer")
+NAMES = ("payer", *STAFF, "provider", "user", "stranger")
 
 Leaf = tuple[int, Address, int]
 
@@ -143,6 +133,24 @@ class World:
             assert claimed <= promised <= deposited
             owed += promised - claimed
         assert self.balance(self.deployment.vault) == owed + self.view("surplus")
+
+
+class Caller:
+    """Any other contract: a call sends a transaction, or gives the reason why it would revert."""
+
+    def __init__(self, world: World, name: str, address: Address) -> None:
+        self._world, self._address = world, address
+        self.contract = bind_contract(world.embedded.chain.web3, name, address)
+
+    def __call__(self, by: str, name: str, *arguments: Any, refused: bool = False) -> str:
+        data = bytes.fromhex(self.contract.encode_abi(name, list(arguments))[2:])
+        intent = Intent(name, self._address, data)
+        if refused:
+            with pytest.raises(ChainError) as caught:
+                self._world.sender.send(intent, self._world.signers[by])
+            return str(caught.value)
+        self._world.sender.send(intent, self._world.signers[by])
+        return ""
 
 
 class HostileWorld:

@@ -1,0 +1,83 @@
+"""What an address can claim, with its proofs, and the claim itself."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rewards.chain.signers import Signer
+from rewards.chain.vault import Vault
+from rewards.errors import InputError, UsageError
+from rewards.jobs.workspace import Workspace
+from rewards.merkle import ClaimTree, NotClaimable, read_proof
+from rewards.ports import Receipt
+from rewards.units import POOL_NAMES, POOLS, Address
+
+
+@dataclass(frozen=True)
+class Claimable:
+    """One leaf of an epoch: what the address may have claimed in all from a pool, and the proof for the Vault."""
+
+    epoch: int
+    pool: int
+    account: Address
+    cumulative_amount: int
+    proof: Sequence[bytes]
+    root: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "pool_name": POOL_NAMES[self.pool],
+            "cumulative_amount": str(self.cumulative_amount),
+            "proof": ["0x" + p.hex() for p in self.proof],
+            "root": "0x" + self.root.hex(),
+        }
+
+
+@dataclass(frozen=True)
+class Payment:
+    """A claim that was made: base units that arrived, and the receipt (null when nothing was outstanding)."""
+
+    claimable: Claimable
+    paid: int
+    receipt: Receipt | None
+
+
+def find_claimables(workspace: Workspace, account: Address, epoch: int | None = None) -> list[Claimable]:
+    """The leaves of an address in one epoch (default: the newest here), read from `tree.bin` without loading it."""
+    numbers = workspace.store.numbers()
+    if not numbers:
+        raise InputError(f"no epoch under {workspace.data}; give --data with published epochs")
+    bundle = workspace.store.read(numbers[-1] if epoch is None else epoch)
+    if bundle.manifest.leaves == 0:
+        return []
+    found = []
+    with bundle.tree() as tree:
+        for pool in POOLS:
+            try:
+                amount, proof = read_proof(tree, pool, account)
+            except NotClaimable:
+                continue
+            if not ClaimTree.verify(bundle.manifest.root, pool, account, amount, proof):
+                raise InputError(f"{bundle.folder}/tree.bin does not lead to the manifest's root; get the published file again")
+            found.append(Claimable(bundle.manifest.epoch.number, pool, account, amount, proof, bundle.manifest.root))
+    return found
+
+
+def claim_all(workspace: Workspace, account: Address, vault: Vault, signer: Signer, epoch: int | None = None) -> list[Payment]:
+    """Claim every pool of an address against an active root (default: the newest active one). Anyone may; it pays the account."""
+    active = vault.latest_active_epoch() if epoch is None else epoch
+    if active is None:
+        raise UsageError("no root is active yet; a published root is, once attested and after the delay")
+    payments = []
+    for claimable in find_claimables(workspace, account, active):
+        outstanding = claimable.cumulative_amount - vault.claimed(claimable.pool, account)
+        if outstanding <= 0:
+            payments.append(Payment(claimable, 0, None))
+            continue
+        before = vault.balance_of(account)
+        receipt = vault.claim(active, claimable.pool, account, claimable.cumulative_amount, claimable.proof, signer)
+        payments.append(Payment(claimable, vault.balance_of(account) - before, receipt))
+    if not payments:
+        raise UsageError(f"{account} has nothing claimable in epoch {active}; check the address")
+    return payments

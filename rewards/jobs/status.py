@@ -1,0 +1,47 @@
+"""Where every epoch stands: sealed here, pending, active or revoked on the chain, with its findings."""
+
+from dataclasses import dataclass
+
+from rewards.chain.vault import Vault
+from rewards.errors import Finding
+from rewards.jobs.workspace import Workspace
+from rewards.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class EpochStatus:
+    """One epoch; `state` is unplaced, sealed, pending, attested, active, retired, foreign (another root on chain) or refused
+    (a gate stopped it before sealing). `manifest` is null where there is no bundle."""
+
+    number: int
+    state: str
+    manifest: Manifest | None
+    findings: tuple[Finding, ...]
+
+
+def read_status(workspace: Workspace, vault: Vault | None = None) -> list[EpochStatus]:
+    """Every epoch that the ledger knows, ascending; with a Vault, as the chain sees it."""
+    sealed = {e.number: e for e in workspace.ledger.sealed()}
+    findings = workspace.ledger.findings()
+    rows = []
+    for number in sorted(set(sealed) | set(findings)):
+        found = tuple(findings.get(number, ()))
+        if number not in sealed:
+            rows.append(EpochStatus(number, "refused", None, found))
+        elif not workspace.store.has(number):
+            rows.append(EpochStatus(number, "unplaced", None, found))
+        else:
+            manifest = workspace.store.read(number).manifest
+            rows.append(EpochStatus(number, _state(manifest, vault), manifest, found))
+    return rows
+
+
+def _state(manifest: Manifest, vault: Vault | None) -> str:
+    record = vault.root_at(manifest.epoch.number) if vault is not None else None
+    if record is None or record.status == "revoked":
+        return "sealed"
+    if (record.root, record.manifest_hash) != (manifest.root, manifest.hash):
+        return "foreign"
+    if record.status == "pending" and record.attestations_missing == 0:
+        return "attested"
+    return record.status
