@@ -47,10 +47,9 @@ def step(x: pl.Expr, steps: Sequence[tuple[int, int]]) -> pl.Expr:
 
 def _within_bound(frame: pl.DataFrame, column: str, what: str) -> pl.DataFrame:
     """Narrow a wide column to 64 bits; raises LimitError with the value that does not fit."""
-    highest = frame[column].max()
     total = sum(frame[column].to_list())
-    if isinstance(highest, int) and total > MAX_SCORE:
-        raise LimitError(f"the {what} add up to {total}; scores are exact below {MAX_SCORE}")
+    if total > MAX_SCORE:
+        raise LimitError(f"the {what} add up to {total}; scores are exact up to {MAX_SCORE}")
     return frame.with_columns(pl.col(column).cast(pl.Int64))
 
 
@@ -248,6 +247,8 @@ def score_epoch(
 ) -> Scores:
     """Score both pools. `accounts` carries `wallet`; `streaks` (user_id, epochs) and `demand` (endpoint, service_tier, hour,
     weight) are of the epochs before. Raises LimitError where a total would leave the exact range."""
+    for column in ("requests", "weight"):
+        _within_bound(rollup.filter(pl.col("reason") == ""), column, f"{column} of the roll-up")
     multipliers = demand_multipliers(demand, policy)
     provision_scores = _score_provisions(rollup, heartbeats, provisions, multipliers, policy)
     columns = ["pool", "account_id", "requests", "weight", "fee_e8", "loyalty_epochs", "loyalty_bp", "own_score"]

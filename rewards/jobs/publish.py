@@ -9,7 +9,7 @@ from rewards.chain.sender import OnSigned, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError, Disagreement, Finding, refuse
-from rewards.jobs.run import RunSettings, StageClock, prepare_epoch
+from rewards.jobs.run import RunSettings, StageClock, prepare_epoch, seal_prepared
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import StoredIntent
 from rewards.manifest import Manifest
@@ -174,6 +174,8 @@ def attest_epoch(
                 f"epoch {number}: recomputed root 0x{manifest.root.hex()} and manifest {manifest.digest}; on chain stand "
                 f"0x{record.root.hex()} and {record.manifest_hash.hex()}: do not attest, and have the guardian revoke it"
             )
+        if not workspace.store.has(number):  # the attester's own copy, on which its next epoch builds
+            seal_prepared(workspace, prepared)
         publication = publication_hash(
             number, manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER), vault.revocations()
         )

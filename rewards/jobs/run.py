@@ -141,7 +141,7 @@ def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: 
     workspace.ledger.record_findings(number, "seal", prepared.findings, now())
     refuse(f"sealing epoch {number}", prepared.findings)
     clock("seal")
-    bundle = _seal(workspace, prepared)
+    bundle = seal_prepared(workspace, prepared)
     clock.stop()
     return EpochOutcome(bundle, False, prepared.findings, clock.seconds)
 
@@ -160,7 +160,7 @@ def _name(binding: tuple[int, str] | None) -> str:
     return "no chain" if binding is None else f"Vault {binding[1]} on chain {binding[0]}"
 
 
-def _seal(workspace: Workspace, prepared: Prepared) -> Bundle:
+def seal_prepared(workspace: Workspace, prepared: Prepared) -> Bundle:
     """Protocol steps 2 to 5: stage, seal by compare and swap, rename, read back. Each may fail or be killed and run again."""
     manifest = prepared.manifest
     number = manifest.epoch.number
@@ -171,11 +171,18 @@ def _seal(workspace: Workspace, prepared: Prepared) -> Bundle:
                 f"{placed.folder} has manifest {placed.manifest.digest}; computed again it is {manifest.digest}; "
                 "move the folder away if it is not this network's"
             )
+        placed.check()
+        workspace.store.write_provenance(number, prepared.provenance)
+        workspace.ledger.seal(_sealed(manifest), now())
+        return placed
     workspace.store.write_provenance(number, prepared.provenance)
     staging = workspace.store.stage(manifest, prepared.files)
-    root = "0x" + manifest.root.hex()
-    workspace.ledger.seal(SealedEpoch(number, manifest.digest, manifest.previous, root), now())
+    workspace.ledger.seal(_sealed(manifest), now())
     return workspace.store.place(staging, number)
+
+
+def _sealed(manifest: Manifest) -> SealedEpoch:
+    return SealedEpoch(manifest.epoch.number, manifest.digest, manifest.previous, "0x" + manifest.root.hex())
 
 
 def read_previous(workspace: Workspace, number: int, first_epoch: int) -> tuple[Previous, Manifest | None]:
