@@ -1,19 +1,23 @@
 """Small worlds for tests of the rules: accounts, provisions, roll-ups and state as reference values and as frames."""
 
+import csv
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import polars as pl
 
-from rewards.epoch import DAY_US, Calendar, Epoch, from_micros
+from rewards.epoch import DAY_US, Calendar, Epoch, from_micros, to_micros
 from rewards.policy import TIERS, Policy, parse_policy
+from rewards.ports import FeedFile
 from rewards.reference import LATE, Account, Provision, Usage
-from rewards.schemas import ACCOUNTS, CORRECTIONS, DEPOSITS, HEARTBEATS_ROLLUP, MONEY, PROVISIONS, ROLLUP
+from rewards.schemas import ACCOUNTS, CORRECTIONS, DEPOSITS, HEARTBEATS_ROLLUP, MONEY, PROVISIONS, ROLLUP, TIME
 from rewards.units import Address
 
 POLICY_FILE = Path(__file__).parents[1] / "data" / "policies" / "2025-06-14.toml"
@@ -205,3 +209,85 @@ def corrections_frame(corrections: Sequence[tuple[int, str, int]]) -> pl.DataFra
 def money_frame(rows: Sequence[tuple[Any, ...]], **key: type[pl.DataType]) -> pl.DataFrame:
     """A frame of key columns and a last column `amount` in base units."""
     return pl.DataFrame(rows, schema={**key, "amount": MONEY}, orient="row")
+
+
+# Usage rows, and folders of them
+
+NOON = GENESIS + timedelta(hours=12)
+USAGE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "request_id": pl.String, "started_at": TIME, "user_id": pl.String, "provision_id": pl.String,
+    "endpoint": pl.String, "model": pl.String, "service_tier": pl.String, "latency_ms": pl.Int64,
+    "input_tokens": pl.Int64, "output_tokens": pl.Int64, "status_code": pl.Int64, "fee_cxpt": pl.Decimal(20, 8),
+    "ingested_at": TIME,
+}  # fmt: skip
+HEARTBEAT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {"provision_id": pl.String, "probed_at": TIME, "ok": pl.Boolean}
+PEOPLE = (
+    ("prov", "provider", WALLETS[0], None),
+    ("gone", "provider", WALLETS[1], GENESIS + timedelta(hours=6)),
+    ("user", "user", WALLETS[2], None),
+    ("twin", "user", WALLETS[0], None),
+    ("left", "user", None, GENESIS - timedelta(days=1)),
+)
+NODES = (
+    ("p1", "prov", "blue_surge", GENESIS - timedelta(days=1), GENESIS + timedelta(days=20)),
+    ("p2", "gone", "tide_pool", GENESIS - timedelta(days=1), None),
+    ("young", "prov", "open_ocean", NOON, None),
+    ("orphan", "nobody", "tide_pool", GENESIS - timedelta(days=1), None),
+    ("users", "user", "tide_pool", GENESIS - timedelta(days=1), None),
+)
+
+Row = dict[str, Any]
+
+
+def make_row(**changes: Any) -> Row:
+    """A sound row at noon of epoch 0, some columns replaced; it arrives two seconds after its start."""
+    row: Row = {
+        "request_id": "r", "started_at": NOON, "user_id": "user", "provision_id": "p1",
+        "endpoint": "/chat/completions", "model": "m", "service_tier": "blue_surge", "latency_ms": 900,
+        "input_tokens": 10, "output_tokens": 5, "status_code": 200, "fee_cxpt": Decimal("0.00001500"),
+    } | changes  # fmt: skip
+    return {"ingested_at": row["started_at"] + timedelta(seconds=2)} | row if "ingested_at" not in row else row
+
+
+def people_frame() -> pl.DataFrame:
+    """`schemas.ACCOUNTS` of the small network that `make_row` lives in."""
+    born = GENESIS - timedelta(days=30)
+    rows = [(name, kind, wallet, suspended, None, born) for name, kind, wallet, suspended in PEOPLE]
+    return pl.DataFrame(rows, schema=dict(ACCOUNTS.columns), orient="row")
+
+
+def nodes_frame() -> pl.DataFrame:
+    """`schemas.PROVISIONS` of the same network."""
+    rows = [(name, owner, tier, None, since, until) for name, owner, tier, since, until in NODES]
+    return pl.DataFrame(rows, schema=dict(PROVISIONS.columns), orient="row")
+
+
+def to_text(value: Any) -> str:
+    """A value as exports write it: times in ISO 8601 with Z, decimals in full, booleans in lower case."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return str(value).lower() if isinstance(value, bool) else format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def write_feed(folder: Path, day: str, rows: Sequence[Row], suffix: str, schema: Mapping[str, Any]) -> FeedFile:
+    """One file of a feed, named by its day, in the format of its suffix (parquet, csv, ndjson)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{day}.{suffix}"
+    if suffix == "parquet":
+        pl.DataFrame(list(rows), schema=dict(schema)).write_parquet(path)
+    elif suffix == "csv":
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(schema)
+            writer.writerows([["" if row[n] is None else to_text(row[n]) for n in schema] for row in rows])
+    else:
+        plain = (int, type(None))
+        lines = [{n: row[n] if isinstance(row[n], plain) else to_text(row[n]) for n in schema} for row in rows]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return feed_file(path)
+
+
+def feed_file(path: Path) -> FeedFile:
+    """A file of a feed whose name begins with its day of arrival."""
+    day = datetime.fromisoformat(path.name[:10]).replace(tzinfo=UTC)
+    return FeedFile(path, to_micros(day) + DAY_US, path.suffix[1:], "")

@@ -1,5 +1,7 @@
 """Claims: who is paid, how much, and everything that pays nothing."""
 
+from typing import Any
+
 import pytest
 
 from rewards.units import ZERO_ADDRESS, Address, checksum
@@ -191,7 +193,7 @@ def test_a_leaf_of_a_wrong_old_root_is_bound_by_the_newest_total(funded: World) 
     right = Tree([(1, funded["provider"], 50)])
     funded.activate(6, right)
     funded.claim(6, right, right.leaves[0])
-    arguments = 1, checksum(funded["stranger"]), 50, []
+    arguments: tuple[Any, ...] = (1, checksum(funded["stranger"]), 50, [])
     assert funded.refused("stranger", "claim", 5, *arguments) == "PromiseExceeded(pool=1, unpaid=0, amount=50)"
 
 

@@ -103,6 +103,7 @@ def test_pause_lapses_after_14_days_and_may_begin_again_44_days_later(world: Wor
     assert world.refused("guardian", f"pause{kind}") == again
     world.embedded.set_time(began + 44 * DAY - 2)  # the next block comes a second later
     assert world.refused("guardian", f"pause{kind}") == again
+    world.embedded.mine()
     world.send("guardian", f"pause{kind}")
     world.embedded.advance(14 * DAY)
     assert world.refused("admin", f"resume{kind}") == "NotPaused()"
@@ -139,13 +140,12 @@ def test_publishers_thief_only_blocks(funded: World) -> None:
     loot = Tree([(1, funded["stranger"], 800 * CXPT)])
     funded.publish(5, loot)
     funded.embedded.advance(30 * DAY)
-    arguments = 1, checksum(funded["stranger"]), 800 * CXPT, []
+    arguments: tuple[Any, ...] = (1, checksum(funded["stranger"]), 800 * CXPT, [])
     assert funded.refused("stranger", "claim", 5, *arguments) == "RootNotActive(epoch=5)"
     funded.send("guardian", "pausePublishing")
     funded.send("guardian", "revokeRoot", 5, "not ours")
-    assert funded.refused("publisher", "publishRoot", 5, loot.root, 1, 0, b"\0" * 32, 1).startswith(
-        "PublishingIsPaused"
-    )
+    again = 5, loot.root, 1, 0, b"\0" * 32, 1
+    assert funded.refused("publisher", "publishRoot", *again).startswith("PublishingIsPaused(")
     funded.send("admin", "setRole", checksum(funded["publisher"]), 0)
     funded.send("admin", "setRole", checksum(funded["payer"]), 2)
     funded.send("admin", "resumePublishing")
@@ -164,7 +164,7 @@ def test_thief_with_publisher_and_attester_is_bound_by_the_limit_of_an_epoch(wor
     world.send("publisher", "publishRoot", *what)
     world.send("attester", "attestRoot", 5, world.view("publicationHash", 5))
     world.embedded.advance(2 * HOUR)
-    arguments = 1, checksum(world["stranger"]), everything, []
+    arguments: tuple[Any, ...] = (1, checksum(world["stranger"]), everything, [])
     refused = world.refused("stranger", "claim", 5, *arguments)
     assert refused == f"PromiseExceeded(pool=1, unpaid={limit}, amount={everything})"
 
@@ -176,7 +176,7 @@ def test_guardian_stops_both_within_the_delay(funded: World) -> None:
     funded.embedded.advance(2 * HOUR - 10)
     funded.send("guardian", "revokeRoot", 5, "stolen keys")
     funded.embedded.advance(DAY)
-    arguments = 1, checksum(funded["stranger"]), 800 * CXPT, []
+    arguments: tuple[Any, ...] = (1, checksum(funded["stranger"]), 800 * CXPT, [])
     assert funded.refused("stranger", "claim", 5, *arguments) == "RootNotActive(epoch=5)"
 
 

@@ -1,6 +1,7 @@
 """Publishing, attesting, activation, revoking, retiring."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -241,7 +242,7 @@ def test_retiring_needs_a_later_active_root(funded: World) -> None:
         ({"activation_delay_s": 20 * HOUR + 1}, "InvalidActivationDelay"),
     ],
 )
-def test_vault_does_not_start_with_bad_settings(world: World, changes: dict[str, object], error: str) -> None:
+def test_vault_does_not_start_with_bad_settings(world: World, changes: dict[str, Any], error: str) -> None:
     good = VaultSettings(
         world["admin"], [world["publisher"]], [world["attester"], world["attester2"]], [world["guardian"]], []
     )

@@ -24,6 +24,8 @@ CXPT = 10**18
 STAFF = ("admin", "publisher", "attester", "attester2", "guardian", "treasurer")
 NAMES = ("payer", *STAFF, "provider", "user", "stranger")
 
+EVENTS = tuple(entry["name"] for entry in load_artifact("CXPTVault").abi if entry["type"] == "event")
+
 Leaf = tuple[int, Address, int]
 
 
@@ -97,7 +99,7 @@ class World:
         """The Vault's own events of a transaction, in order."""
         found = self.embedded.chain.find_receipt(receipt.transaction)
         assert found is not None
-        named = {bytes.fromhex(event.topic[2:]): event for event in (e() for e in self.contract.events)}
+        named = {bytes.fromhex(event.topic[2:]): event for event in (self.contract.events[name]() for name in EVENTS)}
         logs = [log for log in found["logs"] if log["address"] == self.contract.address]
         decoded = [named[bytes(log["topics"][0])].process_log(log) for log in logs]
         return [(event["event"], dict(event["args"])) for event in decoded]
@@ -163,7 +165,7 @@ class HostileWorld:
         receipt = world.sender.send(Intent("hostile token", None, artifact.bytecode), self._signer)
         found = world.embedded.chain.find_receipt(receipt.transaction)
         assert found is not None
-        self.token = web3.eth.contract(address=found["contractAddress"], abi=artifact.abi)
+        self.token: Contract = web3.eth.contract(address=found["contractAddress"], abi=artifact.abi)
         settings = VaultSettings(world["admin"], [], [world["attester"]], [], [])
         record = deploy_vault(world.sender, self._signer, Address(self.token.address.lower()), settings)
         self.vault = bind_contract(web3, "CXPTVault", record.vault)

@@ -1,0 +1,97 @@
+"""The chains: an EVM in the process, and anvil where npm installed it."""
+
+import platform
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rewards.chain.client import Chain, connect, request
+from rewards.chain.embedded import EmbeddedChain
+from rewards.chain.signers import LocalSigner
+from rewards.errors import ChainError
+from rewards.units import checksum
+from tests.chain.networks import START, Network
+
+ANVIL_CHAIN_ID = 31337
+
+
+def find_anvil(repository: Path) -> Path | None:
+    """The node's binary inside its npm package; its JavaScript wrapper would outlive a kill."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "unknown")
+    package = f"anvil-{platform.system().lower()}-{machine}"
+    binary = repository / "contracts" / "node_modules" / "@foundry-rs" / package / "bin" / "anvil"
+    return binary if binary.is_file() else None
+
+
+@pytest.fixture(scope="session")
+def anvil_url(repository: Path) -> Iterator[str]:
+    """A fresh anvil on a free port, finality two blocks behind; skips where it is not installed."""
+    binary = find_anvil(repository)
+    if binary is None:
+        hint = "run npm ci in contracts/" if shutil.which("npm") else "node is missing"
+        pytest.skip(f"anvil is not installed ({hint})")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(binary), "--port", str(port), "--slots-in-an-epoch", "1", "--timestamp", str(START), "--silent"]
+    node = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}", node)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        node.terminate()
+        node.wait(timeout=10)
+
+
+def _wait_for(url: str, node: subprocess.Popen[bytes]) -> Chain:
+    for _ in range(100):
+        try:
+            return connect(url, ANVIL_CHAIN_ID)
+        except ChainError:
+            assert node.poll() is None, "anvil stopped while starting"
+            time.sleep(0.1)
+    pytest.fail("anvil does not answer after ten seconds")
+
+
+def make_embedded() -> Network:
+    embedded = EmbeddedChain(START)
+    return Network("embedded", embedded.chain, embedded.signers, embedded.advance, embedded.mine)
+
+
+def make_anvil(url: str) -> Network:
+    chain = connect(url, ANVIL_CHAIN_ID)
+    signers = tuple(LocalSigner(i.to_bytes(32)) for i in range(1, 11))
+    for signer in signers:
+        request(chain, "anvil_setBalance", [checksum(signer.address), hex(10**24)])
+
+    def mine() -> None:
+        request(chain, "evm_mine")
+
+    def advance(seconds: int) -> None:
+        request(chain, "evm_setNextBlockTimestamp", [chain.head().timestamp + seconds])
+        mine()
+
+    return Network("anvil", chain, signers, advance, mine)
+
+
+@pytest.fixture(params=["embedded", "anvil"])
+def network(request: pytest.FixtureRequest) -> Network:
+    """Both chains in turn; anvil is one node for the whole run, so a test deploys what it needs."""
+    if request.param == "embedded":
+        return make_embedded()
+    return make_anvil(request.getfixturevalue("anvil_url"))
+
+
+@pytest.fixture
+def anvil(anvil_url: str) -> Network:
+    return make_anvil(anvil_url)
+
+
+@pytest.fixture
+def embedded() -> Network:
+    return make_embedded()

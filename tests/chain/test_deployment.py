@@ -1,0 +1,66 @@
+"""The record of a deployment, and that nothing half-written is ever read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rewards.chain.deployment import Deployment, deployment_path, read_deployment, write_deployment
+from rewards.errors import UsageError
+from rewards.units import Address
+
+RECORD = Deployment(
+    chain_id=9990,
+    token=Address("0x" + "01" * 20),
+    vault=Address("0x" + "02" * 20),
+    deployed_block=17,
+    block_hash=bytes(range(32)),
+    first_epoch=4,
+    admin=Address("0x" + "03" * 20),
+)
+
+
+def test_record_survives_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "deployments" / "9990.json"
+    write_deployment(RECORD, path)
+    assert read_deployment(path) == RECORD
+    assert [file.name for file in path.parent.iterdir()] == ["9990.json"]
+    assert deployment_path(9990).parts[-3:] == ("contracts", "deployments", "9990.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vault": "0x12"}, "not a usable address: '0x12'"),
+        ({"chain_id": "9990"}, "chain_id is '9990'; give a whole number"),
+        ({"deployed_block": True}, "deployed_block is True"),
+        ({"deployed_block": -1}, "deployed_block is -1"),
+        ({"block_hash": "0x00"}, "not a 32-byte hash"),
+        ({"extra": 1}, "needs exactly"),
+    ],
+)
+def test_wrong_field_is_named_with_the_file(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(json.loads(RECORD.to_json()) | change))
+    with pytest.raises(UsageError, match=message) as caught:
+        read_deployment(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the deployment .*none\.json"):
+        read_deployment(tmp_path / "none.json")
+    (tmp_path / "broken.json").write_text(RECORD.to_json()[:50])
+    with pytest.raises(UsageError, match=r"broken\.json: not a deployment record"):
+        read_deployment(tmp_path / "broken.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write the deployment"):
+        write_deployment(RECORD, tmp_path / "file" / "x.json")
+
+
+def test_record_is_read_without_web3(tmp_path: Path) -> None:
+    code = "import sys, rewards.chain.deployment; print('web3' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

@@ -1,0 +1,195 @@
+"""Sending: stored before sent, sent once, finished after a crash."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hexbytes import HexBytes
+
+from rewards.chain.client import request
+from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
+from rewards.errors import ChainError
+from rewards.units import Address, keccak
+from tests.chain.networks import Network
+
+TO = Address("0x" + "c3" * 20)
+NOTHING = Intent("an empty call", TO, b"")
+# Creation code that reverts when it holds less than a wei: 0 value, so the deployment always fails.
+FAILS = Intent("a failing deployment", None, bytes.fromhex("60006000fd"))
+
+
+class Crash(Exception):
+    """Stands for a process that ends here."""
+
+
+def _crash(stored: list[SignedIntent]) -> Any:
+    def on_signed(intent: SignedIntent) -> None:
+        stored.append(intent)
+        raise Crash
+
+    return on_signed
+
+
+def _nonce(network: Network) -> int:
+    return network.chain.count_transactions(network.signers[7].address, "latest")
+
+
+def test_intent_is_stored_before_it_is_sent(network: Network) -> None:
+    seen: list[tuple[SignedIntent, bool]] = []
+
+    def on_signed(intent: SignedIntent) -> None:
+        seen.append((intent, network.chain.knows_transaction(intent.transaction)))
+
+    nonce = _nonce(network)
+    receipt = network.sender.send(NOTHING, network.signers[7], on_signed)
+    [(stored, was_known)] = seen
+    assert not was_known
+    assert keccak(stored.raw) == stored.transaction == receipt.transaction
+    assert (stored.nonce, stored.sender, stored.chain_id) == (nonce, network.signers[7].address, network.chain.chain_id)
+    assert stored.max_fee >= stored.priority_fee > 0
+    assert network.chain.block(receipt.block.number) == receipt.block
+    assert receipt.block.number <= network.chain.final_block().number
+    assert receipt.gas_used == 21000
+
+
+def test_crash_after_signing_sends_the_same_bytes(network: Network) -> None:
+    nonce = _nonce(network)
+    stored: list[SignedIntent] = []
+    with pytest.raises(Crash):
+        network.sender.send(NOTHING, network.signers[7], _crash(stored))
+    assert _nonce(network) == nonce
+    again = SignedIntent.from_json(stored[0].to_json())
+    assert again == stored[0]
+    receipt = network.sender.resume(again)
+    assert receipt.transaction == stored[0].transaction
+    assert _nonce(network) == nonce + 1
+
+
+def test_crash_after_sending_sends_nothing_more(network: Network) -> None:
+    stored: list[SignedIntent] = []
+    receipt = network.sender.send(NOTHING, network.signers[7], stored.append)
+    nonce = _nonce(network)
+    assert network.sender.resume(stored[0]) == receipt
+    assert network.sender.resume(stored[0]) == receipt
+    assert _nonce(network) == nonce
+
+
+def test_nonce_that_another_transaction_took_is_told(network: Network) -> None:
+    stored: list[SignedIntent] = []
+    with pytest.raises(Crash):
+        network.sender.send(NOTHING, network.signers[7], _crash(stored))
+    network.sender.send(Intent("another call", TO, b"\1"), network.signers[7])
+    with pytest.raises(ChainError, match=r"nonce \d+ of 0x\w+ went to another transaction"):
+        network.sender.resume(stored[0])
+
+
+def test_answer_that_was_lost_counts_as_sent(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    eth = network.chain.web3.eth
+    send = type(eth).send_raw_transaction
+
+    def send_and_lose(raw: bytes) -> None:
+        send(eth, raw)
+        raise ConnectionResetError("the answer was lost")
+
+    monkeypatch.setattr(eth, "send_raw_transaction", send_and_lose)
+    receipt = network.sender.send(NOTHING, network.signers[7])
+    assert network.chain.knows_transaction(receipt.transaction)
+
+
+def test_duplicate_is_success_only_for_our_hash(network: Network) -> None:
+    """The node refuses the same bytes twice in words of its own; and another transaction at a used nonce."""
+    stored: list[SignedIntent] = []
+    receipt = network.sender.send(NOTHING, network.signers[7], stored.append)
+    network.sender._submit(stored[0])
+    assert network.sender.resume(stored[0]) == receipt
+    call = {"to": stored[0].sender, "value": 0, "data": b"", "gas": 21000, "nonce": stored[0].nonce}
+    fees = {"maxFeePerGas": stored[0].max_fee, "maxPriorityFeePerGas": stored[0].priority_fee}
+    raw = network.signers[7].sign_transaction(call | fees | {"to": "0x" + "11" * 20, "chainId": network.chain.chain_id})
+    with pytest.raises(ChainError, match="safe to resume"):
+        network.sender._submit(replace(stored[0], raw=raw, transaction=keccak(raw)))
+
+
+def test_what_would_revert_is_not_signed(network: Network) -> None:
+    nonce = _nonce(network)
+    stored: list[SignedIntent] = []
+    with pytest.raises(ChainError, match=r"a failing deployment: .* refuses: no reason given"):
+        network.sender.send(FAILS, network.signers[7], _crash(stored))
+    assert stored == []
+    assert _nonce(network) == nonce
+
+
+def test_transaction_that_failed_in_a_block_is_an_error(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It passed the estimate and failed later, as when somebody else was faster."""
+    monkeypatch.setattr(network.chain, "estimate_gas", lambda _: 100_000)
+    stored: list[SignedIntent] = []
+    with pytest.raises(ChainError, match=r"transaction 0x[0-9a-f]{64} failed: .* refuses: no reason given"):
+        network.sender.send(FAILS, network.signers[7], stored.append)
+    with pytest.raises(ChainError, match="failed: "):
+        network.sender.resume(stored[0])
+
+
+def test_fee_above_the_cap_is_not_sent(network: Network) -> None:
+    sender = Sender(network.chain, Patience(polls=1, pause_s=0), max_fee_cap=1)
+    with pytest.raises(ChainError, match="wei per gas, above the cap of 1; wait or raise it"):
+        sender.send(NOTHING, network.signers[7])
+
+
+def test_chain_without_a_base_fee_gets_a_gas_price(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    eth = network.chain.web3.eth
+    get_block = eth.get_block
+
+    def get_block_of_old(number: Any) -> Any:
+        return {name: value for name, value in get_block(number).items() if name != "baseFeePerGas"}
+
+    monkeypatch.setattr(eth, "get_block", get_block_of_old)
+    stored: list[SignedIntent] = []
+    network.sender.send(NOTHING, network.signers[7], stored.append)
+    sent = eth.get_transaction(HexBytes(stored[0].transaction))
+    assert (sent["type"], sent["gasPrice"]) == (0, stored[0].max_fee)
+    assert stored[0].max_fee == stored[0].priority_fee
+
+
+def test_intent_of_another_chain_is_not_resumed(network: Network) -> None:
+    stored: list[SignedIntent] = []
+    network.sender.send(NOTHING, network.signers[7], stored.append)
+    with pytest.raises(ChainError, match="was signed for chain 1, not"):
+        network.sender.resume(replace(stored[0], chain_id=1))
+
+
+def test_batch_too_large_for_a_transaction_is_told(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network.chain, "estimate_gas", lambda _: 2**24)
+    with pytest.raises(ChainError, match="more than the 16777216 of a transaction; split it"):
+        network.sender.send(NOTHING, network.signers[7])
+
+
+def test_waiting_for_finality_ends_and_says_where_it_stands(anvil: Network) -> None:
+    """Nobody mines: the transaction is in the newest block, two short of final; later it is resumed."""
+    stored: list[SignedIntent] = []
+    impatient = Sender(anvil.chain, Patience(polls=2, pause_s=0))
+    with pytest.raises(ChainError, match=r"is in block \d+, not final yet; resume it later"):
+        impatient.send(NOTHING, anvil.signers[7], stored.append)
+    anvil.mine()
+    anvil.mine()
+    assert impatient.resume(stored[0]).transaction == stored[0].transaction
+
+
+def test_block_that_is_replaced_gets_the_same_transaction_again(anvil: Network) -> None:
+    stored: list[SignedIntent] = []
+    impatient = Sender(anvil.chain, Patience(polls=1, pause_s=0))
+    with pytest.raises(ChainError, match="not final yet"):
+        impatient.send(NOTHING, anvil.signers[7], stored.append)
+    request(anvil.chain, "anvil_rollback", [1])
+    assert not anvil.chain.knows_transaction(stored[0].transaction)
+    assert anvil.sender.resume(stored[0]).transaction == stored[0].transaction
+
+
+def test_changed_bytes_of_a_stored_intent_are_refused(embedded: Network) -> None:
+    stored: list[SignedIntent] = []
+    embedded.sender.send(NOTHING, embedded.signers[7], stored.append)
+    text = stored[0].to_json()
+    broken = text.replace(stored[0].raw.hex(), stored[0].raw.hex()[:-2] + "00")
+    with pytest.raises(ChainError, match="holds other bytes; it must not be sent"):
+        SignedIntent.from_json(broken)
+    for nonsense in ("", "[]", "{}", text.replace("nonce", "once")):
+        with pytest.raises(ChainError, match="not a stored intent"):
+            SignedIntent.from_json(nonsense)
