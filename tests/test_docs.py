@@ -1,4 +1,4 @@
-"""The documents say what the code does: the worked example, the tables of numbers, the runbook, the glossary, the SQL."""
+"""The documents say what the code does: worked example, tables of numbers, runbook, glossary, SQL."""
 
 import ast
 import csv
@@ -6,18 +6,23 @@ import io
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import polars as pl
 import pytest
+import typer
 
 from rewards import errors, gates, reference, scoring
+from rewards.cli.app import app
 from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
 from rewards.engines.duckdb import DuckDBEngine
+from rewards.jobs.run import RunSettings, run_epochs
+from rewards.jobs.workspace import Workspace
 from rewards.manifest import FILES
 from rewards.merkle import ClaimTree, hash_leaf, hash_pair
 from rewards.policy import TIERS
@@ -73,7 +78,10 @@ def as_lines(frame: pl.DataFrame) -> list[Line]:
 def typed(name: str, table: Table, **columns: Any) -> pl.DataFrame:
     """A block as a frame of a model; columns that the block leaves out have the value given, or 0 or ""."""
     defaults = {c: columns.get(c, "" if t == pl.String else 0) for c, t in table.columns.items()}
-    rows = [{**defaults, **{k: int(v) if table.columns[k] != pl.String else v for k, v in r.items()}} for r in read_table(name)]
+    rows = [
+        {**defaults, **{k: int(v) if table.columns[k] != pl.String else v for k, v in r.items()}}
+        for r in read_table(name)
+    ]
     integers = {c: pl.String if t == pl.String else pl.Int64 for c, t in table.columns.items()}
     return table.arrange(pl.DataFrame(rows, schema=integers))
 
@@ -110,7 +118,9 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Worked:
     )
     state = [typed("previous_demand", STATE, kind="demand"), typed("previous_streaks", STATE, kind="streak")]
     books = {
-        int(r["pool"]): PoolTotals(int(r["deposited"]), 0, 0, 0, 0, 0, int(r["claimables"]), int(r["held"]), int(r["carry_over"]))
+        int(r["pool"]): PoolTotals(
+            int(r["deposited"]), 0, 0, 0, 0, 0, int(r["claimables"]), int(r["held"]), int(r["carry_over"])
+        )
         for r in read_table("previous_totals")
     }
     previous = Previous("0" * 64, typed("previous_claimables", CLAIMABLES), STATE.arrange(pl.concat(state)), books)
@@ -135,7 +145,9 @@ def test_example_names_rows_as_the_engine_does(worked: Worked) -> None:
     counted |= {("quarantined", reason): n for reason, n in counts.quarantined.items()}
     assert dict(classes) == counted
     assert sum(row["late"] == "yes" for row in read_table("rows")) == counts.late
-    assert [row["request_id"] for row in read_table("rows")] == [row["request_id"] for row in read_table("usage_records")]
+    assert [row["request_id"] for row in read_table("rows")] == [
+        row["request_id"] for row in read_table("usage_records")
+    ]
     bad = [(row["request_id"], row["reason"]) for row in read_table("rows") if row["class"] == "quarantined"]
     assert worked.roll_up.quarantine.select("request_id", "reason").rows() == bad
 
@@ -173,7 +185,10 @@ def test_example_gives_the_books_and_what_is_held(worked: Worked) -> None:
 
 def test_example_passes_the_gates_and_the_reference(worked: Worked) -> None:
     _, inputs, previous, result = worked
-    known = {p: sum(int(v) for v in inputs.deposits[c]) + previous.totals[p].deposited for p, c in ((1, "provider_amount"), (2, "user_amount"))}
+    known = {
+        p: sum(int(v) for v in inputs.deposits[c]) + previous.totals[p].deposited
+        for p, c in ((1, "provider_amount"), (2, "user_amount"))
+    }
     assert gates.check_reference(inputs, result, previous, POLICY) == []
     assert gates.check_conserved(inputs, result, previous, known) == []
     assert gates.check_successor(previous.claimables, result.claimables) == []
@@ -195,16 +210,24 @@ def test_example_hashes_leaves_nodes_and_proof(worked: Worked) -> None:
         assert row["node"] == str(len(hashes))
         hashes.append("0x" + hash_pair(*sides).hex())
         assert row["hash"] == hashes[-1]
-    assert hashes == ["0x" + node["hash"] for node in reversed(dump_nodes(tree))]
+    assert hashes == tree.dump()["tree"][::-1]
     assert root == hashes[-1] == "0x" + worked.result.root.hex()
-    proof = read_table("proof")
-    pool, account, amount = int(proof[0]["pool"]), proof[0]["account"], int(proof[0]["cumulative_amount"])
-    assert ["0x" + p.hex() for p in tree.prove(pool, account)] == [row["sibling"] for row in proof]
-    assert ClaimTree.verify(worked.result.root, pool, account, amount, tree.prove(pool, account))
+    (leaf,) = read_table("proof")
+    siblings = read_table("siblings")
+    proof = tree.prove(int(leaf["pool"]), leaf["account"])
+    assert [row["hash"] for row in siblings] == ["0x" + node.hex() for node in proof]
+    assert [row["hash"] for row in siblings] == [hashes[int(row["node"])] for row in siblings]
+    amount = int(leaf["cumulative_amount"])
+    assert ClaimTree.verify(worked.result.root, int(leaf["pool"]), leaf["account"], amount, proof)
 
 
-def dump_nodes(tree: ClaimTree) -> Sequence[Mapping[str, str]]:
-    return [{"hash": node.removeprefix("0x")} for node in tree.dump()["tree"]]
+def test_numbers_in_the_words_of_the_example_stand_in_its_blocks() -> None:
+    example = SPEC[SPEC.index("## A worked example") :]
+    blocks = "".join(text for _, text in read_blocks(example))
+    words = re.sub(r"^```.*?^```$", "", example, flags=re.MULTILINE | re.DOTALL)
+    numbers = re.findall(r"(?<![\w^.-])\d{3,}(?![\w-])", words)
+    assert len(numbers) > 20
+    assert [n for n in numbers if not re.search(rf"(?<!\d){n}(?!\d)", blocks)] == []
 
 
 OPERATORS: Mapping[type[ast.AST], Callable[[int, int], int]] = {
@@ -248,7 +271,7 @@ def test_example_demand_is_what_scoring_reads(worked: Worked) -> None:
 
 
 def table_rows(page: str, *header: str) -> list[list[str]]:
-    """Cells of the Markdown table with these headings, back-quotes removed."""
+    """Cells of the Markdown table with these headings, without their back-quotes."""
     start = page.index("| " + " | ".join(header) + " |")
     rows = []
     for line in page[start:].splitlines()[2:]:
@@ -259,10 +282,17 @@ def table_rows(page: str, *header: str) -> list[list[str]]:
 
 
 def test_every_number_of_the_policy_is_on_the_page() -> None:
-    stated = {name: [int(n) for n in re.findall(r"\d+", value)] for name, value, _ in table_rows(SPEC, "setting", "value", "origin")}
+    stated = {
+        name: [int(n) for n in re.findall(r"\d+", value)]
+        for name, value, _ in table_rows(SPEC, "setting", "value", "origin")
+    }
     sections = POLICY.model_dump()
     del sections["endpoints"], sections["ruleset"]
-    actual = {f"{section}.{name}": list(flatten(value)) for section, numbers in sections.items() for name, value in numbers.items()}
+    actual = {
+        f"{section}.{name}": list(flatten(value))
+        for section, numbers in sections.items()
+        for name, value in numbers.items()
+    }
     assert stated == actual
 
 
@@ -306,3 +336,123 @@ def test_every_reason_and_every_file_of_the_promise_is_on_the_page() -> None:
     for name in FILES:
         assert f"`{name.removesuffix('.parquet')}`" in named, name
     assert f"each of the {len(FILES)} other files" in named
+
+
+# The runbook
+
+RUNBOOK = (DOCS / "runbook.md").read_text()
+ANSWERS = ("Means", "Money at risk", "Safe command", "Wake someone")
+ASKED = {"complete", "quality", "conserve", "successor", "funded", "reference", "solvent", "chain state", "bundle"}
+
+
+def read_entries() -> dict[str, str]:
+    """Every third-level heading of the runbook and what stands under it."""
+    parts = re.split(r"^#{2,3} (.+)$", RUNBOOK, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def find_gates() -> set[str]:
+    """Names of gates that the code gives to findings."""
+    sources = [path.read_text() for path in (ROOT / "rewards").rglob("*.py")]
+    return {name for text in sources for name in re.findall(r"\bFinding\(\s*\"([a-z ]+)\"", text)}
+
+
+def test_every_gate_has_an_entry() -> None:
+    entries = read_entries()
+    assert ASKED - {"bundle"} <= find_gates()
+    for gate in ASKED | find_gates():
+        assert gate in entries, f"docs/runbook.md has no entry for the gate {gate}"
+        assert all(f"**{answer}**" in entries[gate] for answer in ANSWERS), gate
+
+
+def find_exit_codes() -> set[int]:
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.RewardsError)]
+    return {one.exit_code for one in kinds}
+
+
+def test_every_exit_code_has_an_entry() -> None:
+    entries = read_entries()
+    for code in {0, *find_exit_codes()}:
+        entry = entries[f"Exit code {code}"]
+        assert all(f"**{answer}**" in entry for answer in ANSWERS), code
+
+
+# Names and links
+
+
+@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.rglob("*.md")]), ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        assert "://" not in target, target
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in headings}, target
+
+
+def test_glossary_words_in_code_style_are_in_the_code() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "rewards").rglob("*.py"))
+    files = {path.name for path in (ROOT / "rewards").rglob("*.py")}
+    for phrase in re.findall(r"`([^`]+)`", (DOCS / "glossary.md").read_text()):
+        for word in re.findall(r"[\w.-]+", phrase):
+            assert word in files or re.search(rf"\b{re.escape(word)}\b", code), word
+
+
+# The SQL of the README
+
+README = (ROOT / "README.md").read_text()
+QUERIES = [text for words, text in read_blocks(README) if words == "sql"]
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The analysts' catalogue over two epochs of the sample."""
+    data = tmp_path_factory.mktemp("readme")
+    settings = RunSettings(ROOT / "data" / "sample", POLICY_FILE.parent, CALENDAR)
+    assert len(list(run_epochs(Workspace(data), settings, [0, 1]))) == 2
+    return data / "rewards.duckdb"
+
+
+def test_the_readme_has_three_queries() -> None:
+    assert len(QUERIES) == 3
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=[str(i + 1) for i in range(len(QUERIES))])
+def test_sql_of_the_readme_answers(catalogue: Path, query: str) -> None:
+    with duckdb.connect(str(catalogue), read_only=True) as connection:
+        answer = connection.sql(query).pl()
+    assert answer.height > 0
+    assert set(answer.get_column("epoch").to_list()) == {0, 1}
+    if "closes" in answer.columns:
+        assert answer["closes"].all()
+
+
+def test_the_readme_names_every_table_of_the_catalogue(catalogue: Path) -> None:
+    with duckdb.connect(str(catalogue), read_only=True) as connection:
+        tables = {str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()}
+    analysts = README[README.index("## For analysts") : README.index("## For operators")]
+    assert {name for name in tables if f"`{name}`" not in analysts} == set()
+
+
+def test_the_readme_names_every_exit_code() -> None:
+    listed = {int(code) for code, _ in table_rows(README, "exit code", "means")}
+    assert listed == {0, *find_exit_codes()}
+
+
+def test_commands_of_the_pages_exist_with_their_options() -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    written = [
+        line for page in (README, RUNBOOK) for line in re.findall(r"(?<=^    )rewards [^#\n]+", page, re.MULTILINE)
+    ]
+    written += re.findall(r"(?<=`)rewards [^`<]+", README + RUNBOOK)
+    assert len(written) > 15
+    for line in written:
+        options = {name for one in known[line.split()[1]].params for name in one.opts}
+        assert set(re.findall(r"--[a-z-]+", line)) <= options, line
+
+
+def test_targets_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^    make ([a-z-]+)", README, re.MULTILINE)) <= targets
