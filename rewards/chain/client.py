@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
 from web3 import HTTPProvider, Web3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception
-from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST, ExceptionRetryConfiguration
+from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
 from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
 
 from rewards.chain.contracts import describe_revert
@@ -120,7 +121,7 @@ class Chain:
             raise ChainError(f"{self.where} refuses: {_describe(error)}") from error
         except BlockNotFound as error:
             raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from error
-        except (Web3Exception, ValidationError) as error:
+        except (Web3Exception, ValidationError, JSONDecodeError) as error:
             raise ChainError(f"{doing}: {self.where} answers {_one_line(error)}") from error
         except OSError as error:
             raise ChainError(
@@ -137,8 +138,9 @@ def connect(rpc_url: str, expected_chain_id: int, depth: int = 64, timeout_s: in
     where = describe_endpoint(rpc_url)
     # A raw transaction is never sent again behind the sender's back.
     repeatable = [method for method in REQUEST_RETRY_ALLOWLIST if method != "eth_sendRawTransaction"]
-    retry = ExceptionRetryConfiguration(retries=3, method_allowlist=repeatable)
-    provider = HTTPProvider(rpc_url, {"timeout": timeout_s}, exception_retry_configuration=retry)
+    provider = HTTPProvider(rpc_url, {"timeout": timeout_s})
+    retry = provider.exception_retry_configuration
+    retry.retries, retry.method_allowlist = 3, repeatable
     return adopt(Web3(provider), expected_chain_id, where, depth)
 
 

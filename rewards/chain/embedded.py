@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from eth.abc import BlockHeaderAPI
-from eth.vm.forks import PragueVM
+from eth.rlp.headers import BlockHeader
+from eth.vm.forks.prague import PragueVM
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
 from web3 import EthereumTesterProvider, Web3
@@ -67,10 +68,11 @@ class _SteadyVM(PragueVM):
     """A block comes one second after its parent, whatever the wall clock says; calls and estimates see that too."""
 
     @staticmethod
-    def create_header_from_parent(parent_header: BlockHeaderAPI | None, **header_params: Any) -> BlockHeaderAPI:
+    def create_header_from_parent(parent_header: BlockHeaderAPI | None, **header_params: Any) -> BlockHeader:
         if parent_header is not None:
             header_params.setdefault("timestamp", parent_header.timestamp + 1)
-        return PragueVM.create_header_from_parent(parent_header, **header_params)
+        header: BlockHeader = PragueVM.create_header_from_parent(parent_header, **header_params)
+        return header
 
 
 class _SteadyBackend(PyEVMBackend):  # type: ignore[misc]

@@ -86,6 +86,7 @@ class Sender:
     def send(self, intent: Intent, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
         """Signs, calls `on_signed`, sends and waits until the block is final.
 
+        Intents of this signer that are stored and unfinished must be resumed first: this one takes the next nonce.
         ChainError when it would revert (nothing is signed), when it did, or when the chain does not take it.
         """
         stored = self.sign(intent, signer)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode
+from web3 import Web3
 from web3.contract import Contract
 
 from rewards.chain.contracts import ARTIFACTS, bind_contract, load_artifact
@@ -165,7 +166,8 @@ class HostileWorld:
         receipt = world.sender.send(Intent("hostile token", None, artifact.bytecode), self._signer)
         found = world.embedded.chain.find_receipt(receipt.transaction)
         assert found is not None
-        self.token: Contract = web3.eth.contract(address=found["contractAddress"], abi=artifact.abi)
+        address = Web3.to_checksum_address(str(found["contractAddress"]))
+        self.token = web3.eth.contract(address=address, abi=artifact.abi)
         settings = VaultSettings(world["admin"], [], [world["attester"]], [], [])
         record = deploy_vault(world.sender, self._signer, Address(self.token.address.lower()), settings)
         self.vault = bind_contract(web3, "CXPTVault", record.vault)
