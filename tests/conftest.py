@@ -1,6 +1,8 @@
 """What every test stands on: a clean environment, an empty folder to run in, reproducible examples, the real inputs."""
 
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,3 +63,23 @@ def real_inputs() -> Path:
     if not REAL_INPUTS.is_dir():
         pytest.skip("no real inputs: the folder ../shared/data/real is not beside this repository")
     return REAL_INPUTS
+
+
+@pytest.fixture(scope="session")
+def contracts(repository: Path) -> Path:
+    """The contracts' folder with its npm packages (compiler, OpenZeppelin's libraries, anvil) installed.
+
+    Skips where Node is missing or npm cannot install; in CI both are failures.
+    """
+    home = repository / "contracts"
+    problem = None if shutil.which("node") and shutil.which("npm") else "Node and npm are not installed"
+    if problem is None and not (home / "node_modules" / ".package-lock.json").is_file():
+        command = ["npm", "ci", "--no-audit", "--no-fund"]
+        installed = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=280, check=False)
+        if installed.returncode:
+            problem = f"npm ci failed: {installed.stderr.strip().splitlines()[-1:]}"
+    if problem and os.environ.get("CI") == "true":
+        pytest.fail(f"{problem}; CI must run the compiler, OpenZeppelin's JavaScript library and anvil")
+    if problem:
+        pytest.skip(f"{problem}: nothing to run the compiler, OpenZeppelin's JavaScript library or anvil with")
+    return home

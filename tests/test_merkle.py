@@ -2,9 +2,7 @@
 
 import json
 import mmap
-import os
 import random
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -376,21 +374,8 @@ def test_golden_bad_proofs(vector: dict[str, Any]) -> None:
     assert not ClaimTree.verify(to_bytes(vector["root"]), *to_row(vector), proof)
 
 
-@pytest.fixture(scope="session")
-def node() -> str:
-    """The Node executable, with OpenZeppelin's library installed beside the contracts."""
-    node = shutil.which("node")
-    if node is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Node is missing: CI must compare with OpenZeppelin's JavaScript library")
-        pytest.skip("Node is missing: nothing to run OpenZeppelin's JavaScript library with")
-    if not (CONTRACTS / "node_modules" / "@openzeppelin" / "merkle-tree").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CONTRACTS, check=True)
-    return node
-
-
-def test_golden_vectors_are_what_the_library_says(node: str) -> None:
-    command = [node, str(VECTORS / "make_claim_tree.mjs"), str(CONTRACTS)]
+def test_golden_vectors_are_what_the_library_says(contracts: Path) -> None:
+    command = ["node", str(VECTORS / "make_claim_tree.mjs"), str(contracts)]
     made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert made == (VECTORS / "claim_tree.json").read_text()
 
@@ -399,13 +384,13 @@ def test_golden_vectors_are_what_the_library_says(node: str) -> None:
 SIZES = [*range(1, 41), *(2**k + step for k in range(6, 13) for step in (-1, 0, 1))]
 
 
-def test_the_library_agrees_on_every_root_proof_and_dump(node: str, tmp_path: Path) -> None:
+def test_the_library_agrees_on_every_root_proof_and_dump(contracts: Path, tmp_path: Path) -> None:
     assert len(SIZES) >= 60
     trees = [ClaimTree.build(make_frame(make_rows(size))) for size in SIZES]
     dumps, answers = tmp_path / "dumps", tmp_path / "answers"
     dumps.write_text("".join(json.dumps(tree.dump()) + "\n" for tree in trees))
     with dumps.open() as asked, answers.open("w") as answered:
-        command = [node, str(ROOT / "tests" / "oracle_openzeppelin.mjs"), str(CONTRACTS)]
+        command = ["node", str(ROOT / "tests" / "oracle_openzeppelin.mjs"), str(contracts)]
         subprocess.run(command, stdin=asked, stdout=answered, check=True)
 
     lines = answers.read_text().splitlines()

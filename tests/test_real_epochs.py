@@ -1,7 +1,9 @@
 """Four real days: sealed without a chain, then bound to a Vault, published, attested and paid. Skipped where the data is not there."""
 
 import io
+import itertools
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -148,6 +150,23 @@ def test_proofs_verify_and_forgeries_do_not(sealed: Workspace) -> None:
             assert not ClaimTree.verify(bundle.manifest.root, pool, account, int(amount) + 1, leaf.proof)
             assert not ClaimTree.verify(bundle.manifest.root, 3 - pool, account, int(amount), leaf.proof)
             assert not ClaimTree.verify(bundle.manifest.root, pool, account, int(amount), leaf.proof[:-1])
+
+
+def test_openzeppelins_library_agrees_on_every_root_and_proof(sealed: Workspace, contracts: Path, tmp_path: Path) -> None:
+    """Each epoch's dump is loaded by the JavaScript library, which builds the same tree from the values and proves every leaf."""
+    dumps, answers = tmp_path / "dumps", tmp_path / "answers"
+    trees = [ClaimTree.build(bundle.frame(CLAIMABLES)) for bundle in _bundles(sealed)]
+    dumps.write_text("".join(json.dumps(tree.dump()) + "\n" for tree in trees))
+    with dumps.open() as asked, answers.open("w") as answered:
+        oracle = Path(__file__).with_name("oracle_openzeppelin.mjs")
+        subprocess.run(["node", str(oracle), str(contracts)], stdin=asked, stdout=answered, check=True)
+    for bundle, tree, line in zip(_bundles(sealed), trees, answers.read_text().splitlines(), strict=True):
+        answer = json.loads(line)
+        assert answer["root"] == "0x" + bundle.manifest.root.hex()
+        leaves = zip(answer["dump"]["values"], answer["proofs"], strict=True)
+        for entry, proof in itertools.islice(leaves, 0, None, 97):
+            pool, account, _ = entry["value"]
+            assert ["0x" + node.hex() for node in tree.prove(int(pool), account)] == proof
 
 
 def test_a_second_run_leaves_sealed_epochs_alone(sealed: Workspace, real_inputs: Path) -> None:

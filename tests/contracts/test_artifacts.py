@@ -12,18 +12,6 @@ from rewards.errors import UsageError
 from rewards.units import keccak
 
 
-@pytest.fixture(scope="module")
-def contracts(repository: Path) -> Path:
-    """The contracts' folder with compiler and libraries installed; skips where Node is missing."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed: the contracts cannot be compiled here")
-    home = repository / "contracts"
-    if not (home / "node_modules" / "solc").is_dir():
-        installed = subprocess.run(["npm", "ci"], cwd=home, capture_output=True, text=True, timeout=240, check=False)
-        assert installed.returncode == 0, installed.stderr
-    return home
-
-
 def _check(home: Path) -> subprocess.CompletedProcess[str]:
     command = ["node", "script/compile.js", "--check"]
     return subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=240, check=False)

@@ -175,3 +175,35 @@ def test_a_read_only_folder_is_one_clear_error(sample: Path, tmp_path: Path) -> 
     blocked.write_text("in the way")
     with pytest.raises(StorageError, match="file"):
         _run(blocked / "data", sample)
+
+
+def test_rows_without_arrival_do_not_close_a_day(sample: Path, tmp_path: Path) -> None:
+    """The last day's file has a row without `ingested_at`; the rows of the grace, in the next day's file, are still to come."""
+    inputs = tmp_path / "inputs"
+    shutil.copytree(sample, inputs)
+    assert pl.read_parquet(inputs / "usage_records" / "2026-01-08.parquet")["ingested_at"].null_count() > 0
+    (inputs / "usage_records" / "2026-01-09.parquet").unlink()
+    with pytest.raises(GateRefused, match="usage_records ends too early"):
+        _run(tmp_path / "data", inputs)
+
+
+def test_one_absurd_arrival_does_not_close_a_feed(sample: Path, tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs"
+    shutil.copytree(sample, inputs)
+    (inputs / "usage_records" / "2026-01-09.parquet").unlink()
+    path = inputs / "usage_records" / "2026-01-08.parquet"
+    rows = pl.read_parquet(path)
+    absurd = rows.head(1).with_columns(ingested_at=pl.lit(datetime(2999, 1, 1, tzinfo=UTC)).cast(rows.schema["ingested_at"]))
+    pl.concat([rows, absurd]).write_parquet(path)
+    with pytest.raises(GateRefused, match="usage_records ends too early"):
+        _run(tmp_path / "data", inputs)
+
+
+def test_an_export_without_arrival_times_closes_its_days(sample: Path, tmp_path: Path) -> None:
+    """Its rows arrive at the end of their file's day, so nothing of a day can be in the next day's file."""
+    inputs = tmp_path / "inputs"
+    shutil.copytree(sample, inputs)
+    (inputs / "usage_records" / "2026-01-09.parquet").unlink()
+    for path in (inputs / "usage_records").iterdir():
+        pl.read_parquet(path).drop("ingested_at").write_parquet(path)
+    assert [e.number for e in _run(tmp_path / "data", inputs).ledger.sealed()] == [0, 1]

@@ -1,0 +1,119 @@
+"""What a night has left to do: close every epoch that has ended, publish every sealed one; and tell it as tables."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from rewards.chain.deployment import read_deployment
+from rewards.chain.signers import Signer
+from rewards.chain.vault import Vault
+from rewards.epoch import Calendar, to_micros
+from rewards.errors import Finding, UsageError, refuse
+from rewards.jobs.chain import open_vault
+from rewards.jobs.publish import ChainOutcome, publish_epoch
+from rewards.jobs.run import EpochOutcome, RunSettings, run_epochs
+from rewards.jobs.settings import Settings
+from rewards.jobs.workspace import Workspace
+from rewards.units import POOL_NAMES, POOLS, format_cxpt
+
+Table = list[dict[str, str]]
+
+
+def choose_epoch(calendar: Calendar, asked: int | None, moment: datetime) -> int:
+    """The epoch that is asked for, or else the newest that has ended by `moment`; UsageError when it has not ended."""
+    newest = calendar.number_at(to_micros(moment)) - 1
+    if newest < 0:
+        raise UsageError(f"no epoch has ended by {moment.isoformat()}; mend REWARDS_GENESIS (start of epoch 0) or wait")
+    if asked is not None and asked > newest:
+        raise UsageError(f"epoch {asked} has not ended by {moment.isoformat()}; the newest that has is {newest}")
+    return newest if asked is None else asked
+
+
+def bind_run(settings: Settings) -> RunSettings:
+    """What a run needs, bound to the Vault of the deployment that is configured, if any.
+
+    Raises UsageError naming a setting that is missing, ChainError when the chain does not answer.
+    """
+    if settings.inputs is None:
+        raise UsageError("no input folder is configured; set REWARDS_INPUTS to the folder that holds usage_records/")
+    bound = settings.deployment
+    return RunSettings(
+        inputs=settings.inputs,
+        policies=settings.policies,
+        calendar=settings.calendar,
+        vault=open_vault(settings) if bound else None,
+        first_epoch=read_deployment(bound).first_epoch if bound else 0,
+        memory=settings.memory,
+        threads=settings.threads,
+        finality_s=settings.finality_seconds,
+    )
+
+
+def close_up_to(workspace: Workspace, run: RunSettings, last: int) -> Generator[EpochOutcome, None, None]:
+    """Close every epoch up to `last` that is not sealed and in place, in order, one outcome each; with none left, look
+    at `last` as it stands. Holds the directory until exhausted or closed. Raises what `run_epochs` raises."""
+    sealed = {e.number for e in workspace.ledger.sealed()}
+    due = [n for n in range(run.first_epoch, last + 1) if n not in sealed or not workspace.store.has(n)]
+    yield from run_epochs(workspace, run, due or [last])
+
+
+def publish_up_to(workspace: Workspace, last: int, vault: Vault, signer: Signer) -> Iterator[ChainOutcome]:
+    """Publish the epochs up to `last` that the Vault still lacks, in order.
+
+    Raises what `publish_epoch` raises, and GateRefused for a root that was revoked: none is sent again unasked.
+    """
+    for number in range(vault.next_epoch(), last + 1):
+        record = vault.root_at(number)
+        manifest = workspace.store.read(number).manifest
+        if record is not None and record.status == "revoked" and record.manifest_hash == manifest.hash:
+            message = "this very root was revoked; find out why, then compute the epoch again or publish it by hand"
+            refuse(f"publishing epoch {number}", [Finding("chain state", message, "another manifest", manifest.digest)])
+        yield publish_epoch(workspace, number, vault, signer)
+
+
+def tabulate_epoch(outcome: EpochOutcome) -> Table:
+    """An epoch for people, as rows `what`, `value`: root, rows by class, pools in CXPT."""
+    manifest = outcome.bundle.manifest
+    counts = manifest.counts
+    lines = {
+        "epoch": str(manifest.epoch.number),
+        "window": f"{manifest.epoch.start.isoformat()} to {manifest.epoch.end.isoformat()}",
+        "sealed": "before this run" if outcome.already_sealed else "now",
+        "root": "0x" + manifest.root.hex(),
+        "manifest": manifest.digest,
+        "leaves": str(manifest.leaves),
+        "rows": str(counts["rows"]),
+        "rows earning": str(counts["earning"]),
+        **_prefix("rows not earning", counts["not_earning"]),
+        "rows repeated": str(counts["repeated"]),
+        **_prefix("rows quarantined", counts["quarantined"]),
+        "rows late (counted above too)": str(counts["late"]),
+    }
+    for pool in POOLS:
+        books = manifest.totals[pool]
+        amounts = {
+            "pool": books.pool,
+            "allocated": books.allocated,
+            "claimable in all": books.claimables,
+            "held": books.held,
+            "carry-over": books.carry_over,
+        }
+        lines |= {f"{POOL_NAMES[pool]}, {name}": f"{format_cxpt(amount)} CXPT" for name, amount in amounts.items()}
+    return [{"what": what, "value": value} for what, value in lines.items()]
+
+
+def _prefix(name: str, counts: Mapping[str, int]) -> dict[str, str]:
+    return {f"{name}, {reason}": str(count) for reason, count in counts.items()}
+
+
+def tabulate_findings(findings: Sequence[Finding]) -> Table:
+    """Findings as rows `gate`, `forbids the next step`, `finding`, `expected`, `observed`."""
+    return [
+        {
+            "gate": f.gate,
+            "forbids the next step": "yes" if f.refuses else "no",
+            "finding": f.message,
+            "expected": f.expected,
+            "observed": f.observed,
+        }
+        for f in findings
+    ]

@@ -1,0 +1,77 @@
+"""The nightly flow with a Vault: publishes what is sealed, one root at a time, and no revoked one again (I3)."""
+
+from pathlib import Path
+
+import pytest
+
+from flows import nightly
+from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
+from rewards.chain.deployment import write_deployment
+from rewards.chain.embedded import EmbeddedChain
+from rewards.chain.sender import Patience, Sender
+from rewards.chain.vault import Vault
+from rewards.errors import GateRefused
+from rewards.jobs import night as steps
+from rewards.jobs.publish import revoke_epoch
+from rewards.jobs.settings import Settings
+from rewards.jobs.workspace import Workspace
+from rewards.sources.folder import InputFolder
+from tests.flows.test_nightly import read_newest_run, run
+
+PUBLISHER_KEY = f"0x{2:064x}"
+
+
+@pytest.fixture
+def chain(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[EmbeddedChain, Vault]:
+    """A Vault in the process with the deposits of the sample, 45 minutes after epoch 1; the flow is bound to it."""
+    calendar = Settings().calendar
+    embedded = EmbeddedChain(calendar.genesis_us // 1_000_000 - 3600)
+    deployer, publisher, attester, guardian, treasurer, admin = embedded.signers[:6]
+    sender = Sender(embedded.chain, Patience(polls=5, pause_s=0))
+    holders = VaultSettings(
+        admin.address, [publisher.address], [attester.address], [guardian.address], [treasurer.address]
+    )
+    deployment = deploy_vault(sender, deployer, deploy_token(sender, deployer), holders)
+    vault = Vault(embedded.chain, deployment, sender)
+    for when, amount in InputFolder(sample).deposits().select("deposited_at", "amount").rows():
+        embedded.set_time(int(when.timestamp()))
+        vault.deposit_fees(int(amount), deployer)
+    embedded.set_time(calendar.epoch(1).end_us // 1_000_000 + 45 * 60)
+
+    write_deployment(deployment, tmp_path / "deployment.json")
+    monkeypatch.setenv("REWARDS_DEPLOYMENT", str(tmp_path / "deployment.json"))
+    monkeypatch.setenv("REWARDS_PUBLISHER_KEY", PUBLISHER_KEY)
+    for place in (nightly, steps):
+        monkeypatch.setattr(place, "open_vault", lambda _: vault)
+    return embedded, vault
+
+
+@pytest.mark.usefixtures("night")
+def test_publishes_once_waits_for_a_pending_root_and_leaves_a_revoked_one(
+    chain: tuple[EmbeddedChain, Vault], sample: Path, tmp_path: Path
+) -> None:
+    embedded, vault = chain
+    data = tmp_path / "data"
+    assert run(epoch=0, inputs=sample, data=data).message == "up to epoch 0: closed [0], published [0]"
+    record = vault.root_at(0)
+    assert record is not None
+    assert (record.status, record.root) == ("pending", Workspace(data).store.read(0).manifest.root)
+    head = embedded.chain.head().number
+    again = run(epoch=0, inputs=sample, data=data)
+    assert again.message == "up to epoch 0: closed nothing, all was sealed, published nothing"
+    assert embedded.chain.head().number == head
+
+    failed = run(inputs=sample, data=data)
+    assert failed.is_failed()
+    _, tables = read_newest_run()
+    assert [(key, description) for key, description, _ in tables[:1]] == [("epoch", "epoch 1")]
+    assert tables[-1][0] == "findings"
+    assert [(row["gate"], row["finding"]) for row in tables[-1][2]] == [("chain state", "a root is pending")]
+    assert (vault.next_epoch(), embedded.chain.head().number) == (1, head)
+
+    revoke_epoch(Workspace(data), 0, "a test", vault, embedded.signers[3])
+    head = embedded.chain.head().number
+    with pytest.raises(GateRefused, match="this very root was revoked"):
+        nightly.nightly(epoch=0, inputs=str(sample), data=str(data))
+    assert (vault.next_epoch(), embedded.chain.head().number) == (0, head)
+    assert PUBLISHER_KEY[2:] not in str(read_newest_run())
