@@ -8,7 +8,8 @@ from rewards.rulesets import ruleset_for
 
 
 def compute_epoch(inputs: EpochInputs, previous: Previous, policy: Policy) -> EpochResult:
-    """Close an epoch. Pure: equal inputs give equal bytes. Raises LimitError where a number leaves its exact range."""
+    """Close an epoch. Pure: equal inputs give equal bytes. Raises LimitError where a number leaves its exact range,
+    InputError for corrections that credit more than there is."""
     rules = ruleset_for(inputs.epoch.number, policy)
     accounts = add_wallets(inputs.accounts, inputs.forbidden)
 

@@ -149,7 +149,7 @@ class Policy(_Section):
         won = self.ring_return_e8()
         if won >= BP * BP:
             raise ValueError(
-                f"a ring of accounts would win: caps and referrals return {won / BP:.0f} bp of what it pays in; "
+                f"a ring of accounts would win: caps and referrals return {won // BP} bp of what it pays in; "
                 f"lower caps or referral until it is below {BP}"
             )
         return self

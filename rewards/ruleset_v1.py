@@ -6,10 +6,11 @@ import polars as pl
 
 from rewards import allocation, distribution, scoring
 from rewards.distribution import Held, sum_by_pool
+from rewards.errors import InputError
 from rewards.policy import BP, Policy
 from rewards.ports import EpochInputs, PoolTotals, Previous
 from rewards.schemas import ALLOCATIONS, MONEY, STATE
-from rewards.units import POOLS, PROVIDER, USER
+from rewards.units import POOL_NAMES, POOLS, PROVIDER, USER
 
 NAME = "v1"
 VERSION = "1.0.0"
@@ -48,13 +49,20 @@ def positive_corrections(inputs: EpochInputs) -> dict[int, int]:
 
 
 def size_pools(inputs: EpochInputs, previous: Previous, held: Held, policy: Policy) -> dict[int, int]:
-    """Base units that each pool splits: (deposited − claimables − held − corrections) × release, within the Vault's limit."""
+    """Base units that each pool splits: (deposited − claimables − held − corrections) × release, within the Vault's limit.
+
+    Raises InputError for corrections that credit more than the pool holds."""
     income, corrected, credited = deposited(inputs, previous), positive_corrections(inputs), sum_by_pool(held.credited)
     pools = {}
     for pool in POOLS:
         before = previous.totals[pool]
-        free = max(0, income[pool] - before.claimables - before.held - corrected[pool])
-        amount = free * policy.pools.release_bp // BP
+        free = max(0, income[pool] - before.claimables - before.held)
+        if corrected[pool] > free:
+            raise InputError(
+                f"corrections credit {corrected[pool]} base units of the {POOL_NAMES[pool]} pool, which has {free} to give; "
+                "leave some for a later epoch"
+            )
+        amount = (free - corrected[pool]) * policy.pools.release_bp // BP
         if inputs.limits is not None:
             amount = max(0, min(amount, inputs.limits[pool] - credited[pool] - corrected[pool]))
         pools[pool] = amount

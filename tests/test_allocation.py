@@ -57,7 +57,11 @@ def test_a_higher_score_never_gets_less(pool: int, scores: dict[str, int]) -> No
     amounts = [found[account] for account in sorted(scores, key=lambda a: (scores[a], found[a]))]
     ranked = sorted(scores.values())
     assert all(
-        more >= less for (less, low), (more, high) in zip(zip(amounts, ranked, strict=True), zip(amounts[1:], ranked[1:], strict=True), strict=False) if high > low
+        more >= less
+        for (less, low), (more, high) in zip(
+            zip(amounts, ranked, strict=True), zip(amounts[1:], ranked[1:], strict=True), strict=False
+        )
+        if high > low
     )
 
 

@@ -72,7 +72,10 @@ def rows(frame: pl.DataFrame) -> list[tuple[object, ...]]:
 
 
 def test_accounts_that_share_a_wallet_share_its_leaf() -> None:
-    found = spread([person("a", A), person("b", A), person("c", B)], [(USER, "a", 5), (USER, "b", 7), (USER, "c", 1), (PROVIDER, "a", 2)])
+    found = spread(
+        [person("a", A), person("b", A), person("c", B)],
+        [(USER, "a", 5), (USER, "b", 7), (USER, "c", 1), (PROVIDER, "a", 2)],
+    )
     assert rows(found.claimables) == [(PROVIDER, A, 2), (USER, A, 12), (USER, B, 1)]
 
 
@@ -88,13 +91,21 @@ def test_without_a_wallet_or_an_account_it_is_held() -> None:
 
 
 def test_held_amounts_are_credited_when_a_wallet_appears() -> None:
-    found = spread([person("a", A)], [(USER, "a", 1)], before=[(USER, A, 3)], held=[(USER, "a", 18, 10), (USER, "a", 19, 20), (PROVIDER, "a", 19, 4)])
+    found = spread(
+        [person("a", A)],
+        [(USER, "a", 1)],
+        before=[(USER, A, 3)],
+        held=[(USER, "a", 18, 10), (USER, "a", 19, 20), (PROVIDER, "a", 19, 4)],
+    )
     assert rows(found.claimables) == [(PROVIDER, A, 4), (USER, A, 34)]
     assert found.held.is_empty() and found.returned == {PROVIDER: 0, USER: 0}
 
 
 def test_each_held_amount_ages_on_its_own() -> None:
-    found = spread([person("a")], held=[(USER, "a", 16, 1), (USER, "a", 17, 10), (USER, "a", 18, 100), (USER, "stranger", 17, 1000)])
+    found = spread(
+        [person("a")],
+        held=[(USER, "a", 16, 1), (USER, "a", 17, 10), (USER, "a", 18, 100), (USER, "stranger", 17, 1000)],
+    )
     assert rows(found.held) == [(USER, "a", 18, 100)]
     assert found.returned == {PROVIDER: 0, USER: 1011}
 
@@ -111,7 +122,9 @@ def test_each_held_amount_ages_on_its_own() -> None:
         (None, None, 17, "returned"),
     ],
 )
-def test_suspension_then_crediting_then_ageing(wallet: Address | None, suspended: int | None, epoch: int, fate: str) -> None:
+def test_suspension_then_crediting_then_ageing(
+    wallet: Address | None, suspended: int | None, epoch: int, fate: str
+) -> None:
     people = with_wallets([person("a", wallet, suspended)])
     decided = settle_held(held_frame([(USER, "a", epoch, 9)]), people, EPOCH, HOLD)
     assert {"credited": decided.credited, "kept": decided.kept, "returned": decided.returned}[fate].height == 1
@@ -136,7 +149,9 @@ def test_a_debt_is_withheld_over_several_epochs_and_returned() -> None:
 
 
 def test_a_negative_correction_is_a_debt_of_its_pool_only() -> None:
-    found = spread([person("a", A)], [(USER, "a", 10), (PROVIDER, "a", 10)], corrections=[(USER, "a", -4), (USER, "a", -3)])
+    found = spread(
+        [person("a", A)], [(USER, "a", 10), (PROVIDER, "a", 10)], corrections=[(USER, "a", -4), (USER, "a", -3)]
+    )
     assert rows(found.claimables) == [(PROVIDER, A, 10), (USER, A, 3)]
     assert found.withheld == {PROVIDER: 0, USER: 7}
     found = spread([person("a", A)], before=[(USER, A, 50)], corrections=[(USER, "a", -4)])
@@ -185,10 +200,14 @@ def spreads(draw: st.DrawFn) -> dict[str, object]:
         "accounts": accounts,
         "allocations": amounts(0, top),
         "before": [(pool, wallet, rng.randrange(1, top)) for pool in POOLS for wallet in WALLETS if rng.random() < 0.4],
-        "held": [(pool, name, epoch, rng.randrange(1, top)) for pool, name, _ in amounts(0, 1) for epoch in rng.sample(range(15, 20), 2)],
+        "held": [
+            (pool, name, epoch, rng.randrange(1, top))
+            for pool, name, _ in amounts(0, 1)
+            for epoch in rng.sample(range(15, 20), 2)
+        ],
         "debts": amounts(1, top),
         "corrections": amounts(-top, top),
-    }  # fmt: skip
+    }
 
 
 @given(spreads())
@@ -202,10 +221,16 @@ def test_nothing_falls_vanishes_or_is_made(world: dict[str, object]) -> None:
     def total(name: str, pool: int) -> int:
         return sum(row[-1] for row in world[name] if row[0] == pool)  # type: ignore[attr-defined]
 
-    claimable, held, debts = sum_by_pool(found.claimables, "cumulative_amount"), sum_by_pool(found.held), sum_by_pool(found.debts)
+    claimable, held, debts = (
+        sum_by_pool(found.claimables, "cumulative_amount"),
+        sum_by_pool(found.held),
+        sum_by_pool(found.debts),
+    )
     for pool in POOLS:
         gained = [row[2] for row in world["corrections"] if row[0] == pool]  # type: ignore[attr-defined]
-        came_in = total("before", pool) + total("held", pool) + total("allocations", pool) + sum(g for g in gained if g > 0)
+        came_in = (
+            total("before", pool) + total("held", pool) + total("allocations", pool) + sum(g for g in gained if g > 0)
+        )
         assert claimable[pool] + held[pool] + found.returned[pool] + found.withheld[pool] == came_in
         assert debts[pool] + found.withheld[pool] == total("debts", pool) - sum(g for g in gained if g < 0)
 
@@ -216,7 +241,12 @@ def test_the_order_of_rows_changes_nothing(world: dict[str, list[object]], seed:
     shuffled = {name: rng.sample(given, len(given)) for name, given in world.items()}
     one, other = spread(**world), spread(**shuffled)  # type: ignore[arg-type]
     assert one.claimables.equals(other.claimables)
-    assert (rows(one.held), rows(one.debts), one.returned, one.withheld) == (rows(other.held), rows(other.debts), other.returned, other.withheld)
+    assert (rows(one.held), rows(one.debts), one.returned, one.withheld) == (
+        rows(other.held),
+        rows(other.debts),
+        other.returned,
+        other.withheld,
+    )
 
 
 # What the successor rule finds

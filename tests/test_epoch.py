@@ -73,7 +73,9 @@ def test_days_from_genesis(moment: datetime, number: int) -> None:
 
 
 def test_an_epoch_knows_its_times() -> None:
-    assert DAYS.epoch(783) == Epoch(783, to_micros(datetime(2028, 2, 29, tzinfo=UTC)), to_micros(datetime(2028, 3, 1, tzinfo=UTC)))
+    assert DAYS.epoch(783) == Epoch(
+        783, to_micros(datetime(2028, 2, 29, tzinfo=UTC)), to_micros(datetime(2028, 3, 1, tzinfo=UTC))
+    )
     assert (DAYS.epoch(0).start, DAYS.epoch(0).end) == (GENESIS, GENESIS + timedelta(days=1))
 
 

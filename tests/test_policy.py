@@ -115,11 +115,19 @@ def test_bytes_that_are_no_policy_are_refused(source: bytes) -> None:
 shares = st.integers(0, BP)
 
 
-@given(provider=shares, user=shares, provider_levels=st.tuples(shares, shares, shares), user_levels=st.tuples(shares, shares, shares))
+@given(
+    provider=shares,
+    user=shares,
+    provider_levels=st.tuples(shares, shares, shares),
+    user_levels=st.tuples(shares, shares, shares),
+)
 def test_a_policy_is_valid_exactly_when_no_ring_wins(
     provider: int, user: int, provider_levels: tuple[int, int, int], user_levels: tuple[int, int, int]
 ) -> None:
-    caps, referral = {"provider_bp": provider, "user_bp": user}, {"provider_bp": provider_levels, "user_bp": user_levels}
+    caps, referral = (
+        {"provider_bp": provider, "user_bp": user},
+        {"provider_bp": provider_levels, "user_bp": user_levels},
+    )
     ring = (10_000 + sum(provider_levels)) * provider + (10_000 + sum(user_levels)) * user
     if ring < 10_000 * 10_000:
         assert change(POLICY, caps=caps, referral=referral).ring_return_e8() == ring
@@ -131,7 +139,7 @@ def test_a_policy_is_valid_exactly_when_no_ring_wins(
 def test_the_ring_is_refused_at_the_bound_itself() -> None:
     even: dict[str, Any] = {"provider_bp": (0, 0, 0), "user_bp": (0, 0, 0)}
     assert change(POLICY, caps={"provider_bp": 7500, "user_bp": 2499}, referral=even).ring_return_e8() == 99_990_000
-    with pytest.raises(ValueError, match="returns?.* 10000 bp"):
+    with pytest.raises(ValueError, match="return 10000 bp"):
         change(POLICY, caps={"provider_bp": 7500, "user_bp": 2500}, referral=even)
 
 
@@ -163,4 +171,7 @@ def test_what_places_rows_in_epochs_may_not_change(name: str, now: int) -> None:
 
 def test_a_digest_is_of_the_bytes() -> None:
     # sha256 of the empty string
-    assert DatedPolicy(date(2026, 1, 1), POLICY, b"").digest == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert (
+        DatedPolicy(date(2026, 1, 1), POLICY, b"").digest
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards import reference, rulesets, ruleset_v1
+from rewards import reference, ruleset_v1, rulesets
 from rewards.compute import compute_epoch
 from rewards.errors import PolicyError
 from rewards.policy import Policy
@@ -45,7 +45,9 @@ def test_demand_is_of_the_epochs_before_and_no_older(seed: int, epochs: int) -> 
     policy = change(POLICY, demand={"epochs": epochs})
     world, rng = draw_world(seed, 8, CALENDAR.epoch(TODAY)), Random(seed)
     history = {epoch: worlds.draw_demand(rng) for epoch in range(TODAY - 10, TODAY)}
-    previous = Previous(None, CLAIMABLES.empty(), make_state(history, world.streaks), {p: PoolTotals.zero() for p in POOLS})
+    previous = Previous(
+        None, CLAIMABLES.empty(), make_state(history, world.streaks), {p: PoolTotals.zero() for p in POOLS}
+    )
     result = compute_epoch(make_inputs(world), previous, policy)
     expected = reference.score_epoch(
         world.usage,
@@ -57,7 +59,10 @@ def test_demand_is_of_the_epochs_before_and_no_older(seed: int, epochs: int) -> 
         policy,
         CALENDAR.epoch(TODAY),
     )
-    found = {(p, i): (own, score, cap) for p, i, own, score, cap in result.scores.select("pool", "account_id", "own_score", "score", "cap").iter_rows()}
+    found = {
+        (p, i): (own, score, cap)
+        for p, i, own, score, cap in result.scores.select("pool", "account_id", "own_score", "score", "cap").iter_rows()
+    }
     assert found == {key: (one.own_score, one.score, one.cap) for key, one in expected.items()}
     kept = result.state.filter((pl.col("kind") == "demand") & (pl.col("epoch") < TODAY))
     wanted = {(e, *key): w for e in range(TODAY + 1 - epochs, TODAY) for key, w in history[e].items()}

@@ -19,14 +19,17 @@ EPOCH = CALENDAR.epoch(9)
 SEEDS = st.integers(0, 2**32)
 
 
-def score(world: World, policy: Policy = POLICY) -> Scores:
+def score(world: World, policy: Policy = POLICY, shuffled: int | None = None) -> Scores:
+    def mix(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame if shuffled is None else frame.sample(fraction=1, shuffle=True, seed=shuffled)
+
     return score_epoch(
-        worlds.rollup_frame(world.usage),
-        worlds.heartbeats_frame(world.heartbeats),
-        worlds.with_wallets(world.accounts),
-        worlds.provisions_frame(world.provisions),
-        worlds.streaks_frame(world.streaks),
-        worlds.demand_frame(world.demand),
+        mix(worlds.rollup_frame(world.usage)),
+        mix(worlds.heartbeats_frame(world.heartbeats)),
+        mix(worlds.with_wallets(world.accounts)),
+        mix(worlds.provisions_frame(world.provisions)),
+        mix(worlds.streaks_frame(world.streaks)),
+        mix(worlds.demand_frame(world.demand)),
         policy,
         EPOCH,
     )
@@ -47,7 +50,10 @@ def define(world: World, policy: Policy = POLICY) -> dict[tuple[int, str], Score
 
 def to_scored(scores: pl.DataFrame) -> dict[tuple[int, str], Scored]:
     columns = ("own_score", "referral_earned", "referral_counted", "score", "own_cap", "cap", "loyalty_epochs")
-    return {(row["pool"], row["account_id"]): Scored(*(int(row[c]) for c in columns)) for row in scores.iter_rows(named=True)}
+    return {
+        (row["pool"], row["account_id"]): Scored(*(int(row[c]) for c in columns))
+        for row in scores.iter_rows(named=True)
+    }
 
 
 @given(SEEDS, st.integers(0, 14))
@@ -83,15 +89,7 @@ def test_the_worlds_reach_what_they_are_for() -> None:
 def test_the_order_of_rows_changes_nothing(seed: int, accounts: int, shuffle: int) -> None:
     world = draw_world(seed, accounts, EPOCH)
     found = score(world)
-    frames = (
-        worlds.rollup_frame(world.usage),
-        worlds.heartbeats_frame(world.heartbeats),
-        worlds.with_wallets(world.accounts),
-        worlds.provisions_frame(world.provisions),
-        worlds.streaks_frame(world.streaks),
-        worlds.demand_frame(world.demand),
-    )
-    again = score_epoch(*(f.sample(fraction=1, shuffle=True, seed=shuffle) for f in frames), POLICY, EPOCH)
+    again = score(world, shuffled=shuffle)
     assert again.scores.equals(found.scores)
     assert again.provision_scores.equals(found.provision_scores)
     assert again.streaks.sort("user_id").equals(found.streaks.sort("user_id"))
@@ -140,7 +138,9 @@ def test_demand_and_streaks_for_the_next_epoch(seed: int) -> None:
         if row.part == "provision" and row.slot != LATE:
             key = (row.endpoint, tiers[row.subject_id], row.slot)
             used[key] = used.get(key, 0) + row.weight
-    assert {row[:3]: row[3] for row in found.demand.select("endpoint", "service_tier", "hour", "weight").iter_rows()} == used
+    assert {
+        row[:3]: row[3] for row in found.demand.select("endpoint", "service_tier", "hour", "weight").iter_rows()
+    } == used
     streaks = {name: one.streak for (pool, name), one in define(world).items() if pool == USER and one.streak}
     assert dict(found.streaks.select("user_id", "epochs").iter_rows()) == streaks
 
@@ -157,7 +157,9 @@ def test_demand_multipliers_equal_the_reference(seed: int) -> None:
         assert bp == reference.demand_multiplier(summed.get((endpoint, tier, hour), 0), days[endpoint, tier], POLICY)
 
 
-knots = st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 20_000)), min_size=1, max_size=5, unique_by=lambda k: k[0]).map(sorted)
+knots = st.lists(
+    st.tuples(st.integers(0, 10_000), st.integers(1, 20_000)), min_size=1, max_size=5, unique_by=lambda k: k[0]
+).map(sorted)
 
 
 @given(knots, st.lists(st.integers(-10, 10_010), min_size=1, max_size=20))

@@ -106,7 +106,13 @@ def test_amounts_for_people(units: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "units"),
-    [("0", 0), ("007", 7 * UNITS_PER_CXPT), ("12.5", 125 * 10**17), ("0.000000000000000001", 1), ("9" * 28 + "." + "9" * 18, 10**46 - 1)],
+    [
+        ("0", 0),
+        ("007", 7 * UNITS_PER_CXPT),
+        ("12.5", 125 * 10**17),
+        ("0.000000000000000001", 1),
+        ("9" * 28 + "." + "9" * 18, 10**46 - 1),
+    ],
 )
 def test_amounts_are_read_exactly(text: str, units: int) -> None:
     assert parse_cxpt(text) == units
@@ -114,8 +120,8 @@ def test_amounts_are_read_exactly(text: str, units: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "+1", "1e3", "1.", ".5", "1,000", " 1", "1\n", "0x1", "nan", "inf", "-0", "1_0", "0." + "0" * 18 + "1", "1" * 29, "1.5.1",
-     "\u0661", "\uff11", "1\u200f"],
+    ["", "-1", "+1", "1e3", "1.", ".5", "1,000", " 1", "1\n", "0x1", "nan", "inf", "-0", "1_0", "1.5.1", "1" * 29,
+     "0." + "0" * 18 + "1", "\u0661", "\uff11", "1\u200f"],
 )  # fmt: skip
 def test_what_is_not_an_amount_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not an amount of CXPT") as refused:
@@ -129,7 +135,9 @@ def test_roots_go_there_and_back(root: bytes) -> None:
     assert parse_root("0x" + root.hex().upper()) == root
 
 
-@pytest.mark.parametrize("text", ["", "0x", "00" * 32, "0x" + "0" * 63, "0x" + "0" * 65, "0x" + "g" * 64, "0x" + "0" * 64 + "\n"])
+@pytest.mark.parametrize(
+    "text", ["", "0x", "00" * 32, "0x" + "0" * 63, "0x" + "0" * 65, "0x" + "g" * 64, "0x" + "0" * 64 + "\n"]
+)
 def test_what_is_not_a_root_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a 32-byte hash"):
         parse_root(text)

@@ -67,7 +67,7 @@ def draw_number(rng: Random, digits: int) -> int:
 
 
 def draw_accounts(rng: Random, number: int, epoch: Epoch) -> list[Account]:
-    """Accounts whose links chain, cross, repeat ages, meet other kinds and wallets, and point at themselves or nowhere."""
+    """Accounts whose links chain, cross, meet equal ages, other kinds and wallets, and end anywhere."""
     ages = (*(rng.randrange(400) * DAY_US for _ in range(number)), 180 * DAY_US, 180 * DAY_US - 1, -5)
     drawn: list[Account] = []
     for i in range(number):
@@ -88,8 +88,10 @@ def draw_provisions(rng: Random, accounts: Sequence[Account]) -> list[Provision]
     return [Provision(f"p{i}", rng.choice(owners), rng.choice(TIERS)) for i in range(rng.randrange(1, 6))]
 
 
-def draw_usage(rng: Random, provisions: Sequence[Provision], accounts: Sequence[Account], digits: int = 9) -> list[Usage]:
-    """A roll-up: hours and late groups, latency buckets, users with and without an account, rows that count for nothing."""
+def draw_usage(
+    rng: Random, provisions: Sequence[Provision], accounts: Sequence[Account], digits: int = 9
+) -> list[Usage]:
+    """A roll-up: hours, late groups, latency buckets, users with and without an account, idle rows."""
     rows: dict[tuple[str, str, str, int], Usage] = {}
 
     def put(part: str, subject: str, endpoint: str, slot: int, requests: int, weight: int, fee: int) -> None:
@@ -172,7 +174,16 @@ def provisions_frame(provisions: Sequence[Provision]) -> pl.DataFrame:
 
 def rollup_frame(usage: Sequence[Usage]) -> pl.DataFrame:
     rows = [
-        (u.part, u.subject_id, u.endpoint, u.slot, "status" if u.part.endswith("counted") else "", u.requests, u.weight, u.fee_e8)
+        (
+            u.part,
+            u.subject_id,
+            u.endpoint,
+            u.slot,
+            "status" if u.part.endswith("counted") else "",
+            u.requests,
+            u.weight,
+            u.fee_e8,
+        )
         for u in usage
     ]
     return pl.DataFrame(rows, schema=dict(ROLLUP.columns), orient="row")
@@ -220,7 +231,11 @@ USAGE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "input_tokens": pl.Int64, "output_tokens": pl.Int64, "status_code": pl.Int64, "fee_cxpt": pl.Decimal(20, 8),
     "ingested_at": TIME,
 }  # fmt: skip
-HEARTBEAT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {"provision_id": pl.String, "probed_at": TIME, "ok": pl.Boolean}
+HEARTBEAT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "provision_id": pl.String,
+    "probed_at": TIME,
+    "ok": pl.Boolean,
+}
 PEOPLE = (
     ("prov", "provider", WALLETS[0], None),
     ("gone", "provider", WALLETS[1], GENESIS + timedelta(hours=6)),
@@ -266,7 +281,13 @@ def to_text(value: Any) -> str:
     """A value as exports write it: times in ISO 8601 with Z, decimals in full, booleans in lower case."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return str(value).lower() if isinstance(value, bool) else format(value, "f") if isinstance(value, Decimal) else str(value)
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else format(value, "f")
+        if isinstance(value, Decimal)
+        else str(value)
+    )
 
 
 def write_feed(folder: Path, day: str, rows: Sequence[Row], suffix: str, schema: Mapping[str, Any]) -> FeedFile:

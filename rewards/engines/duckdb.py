@@ -1,6 +1,7 @@
 """The default engine: DuckDB reads an epoch's rows, names each by the row rules and rolls them up, out of core."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ import duckdb
 import polars as pl
 
 from rewards import quality
-from rewards.engines.readers import lay_out, one_line, quote
+from rewards.engines.readers import find_unreadable, lay_out, one_line, quote
 from rewards.epoch import Epoch
 from rewards.errors import InputError, LimitError
 from rewards.policy import BP, Policy
@@ -43,6 +44,9 @@ class DuckDBEngine:
         policy: Policy,
     ) -> RollUp:
         """See `rewards.ports.Engine.roll_up`."""
+        for name, files in (("usage", usage), ("heartbeats", heartbeats)):
+            if not files:
+                raise InputError(f"epoch {epoch.number}: no file of {name} to read; give the days of the epoch and the next")
         self._scratch.mkdir(parents=True, exist_ok=True)
         with duckdb.connect() as connection:
             connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = {quote(self._memory)}")
@@ -97,6 +101,14 @@ class _Night:
     def _number(self, sql: str) -> int:
         return int(self._db.execute(sql).fetchall()[0][0] or 0)
 
+    @contextmanager
+    def _naming_the_file(self, files: Sequence[FeedFile], laid_out: Sequence[str]) -> Iterator[None]:
+        """A read over all files fails without saying which of them is at fault: look for it then, not before."""
+        try:
+            yield
+        except duckdb.Error as error:
+            raise find_unreadable(self._db, files, laid_out) or error from error
+
     def _read_usage(self, files: Sequence[FeedFile], accounts: pl.DataFrame, provisions: pl.DataFrame) -> None:
         parts = []
         for file in files:
@@ -104,10 +116,11 @@ class _Night:
             parts.append(f"SELECT *, coalesce(ingested_us, {file.day_end_us}) AS arrival_us FROM ({rows})")
         self._db.execute("CREATE TEMP VIEW feed AS " + " UNION ALL ".join(parts))
         placed = quality.placed_us(self._policy)
-        self._db.execute(
-            f"CREATE TEMP TABLE r AS SELECT *, row_number() OVER () AS key FROM feed r "
-            f"WHERE {placed} >= {self._epoch.start_us} AND {placed} < {self._epoch.end_us}"
-        )
+        with self._naming_the_file(files, parts):
+            self._db.execute(
+                f"CREATE TEMP TABLE r AS SELECT *, row_number() OVER () AS key FROM feed r "
+                f"WHERE {placed} >= {self._epoch.start_us} AND {placed} < {self._epoch.end_us}"
+            )
         self._db.register("accounts_in", accounts.to_arrow())
         self._db.register("provisions_in", provisions.to_arrow())
         self._db.execute(
@@ -182,7 +195,8 @@ class _Night:
         parts = [lay_out(self._db, file, HEARTBEAT_COLUMNS) for file in files]
         self._db.execute("CREATE TEMP VIEW beats AS " + " UNION ALL ".join(parts))
         inside = f"probed_us >= {self._epoch.start_us} AND probed_us < {self._epoch.end_us}"
-        self._db.execute(f"CREATE TEMP TABLE probes AS SELECT * FROM beats WHERE {inside} OR probed_us IS NULL")
+        with self._naming_the_file(files, parts):
+            self._db.execute(f"CREATE TEMP TABLE probes AS SELECT * FROM beats WHERE {inside} OR probed_us IS NULL")
         odd = {
             "not readable": self._number("SELECT count(*) FROM probes WHERE probed_us IS NULL OR provision_id IS NULL"),
             "unknown provision": self._number(
@@ -211,9 +225,13 @@ class _Night:
 
     def _usage_coverage(self, files: Sequence[FeedFile]) -> Coverage:
         inside = f"started_us >= {self._epoch.start_us} AND started_us < {self._epoch.end_us}"
-        # A file without arrival times is whole when it is there: it closes its own day, grace included.
+        # A feed is closed up to its newest arrival, of rows whose own times are credible: one absurd row closes nothing.
+        # A feed without any arrival times is whole where a day's file is there: it closes that day, grace included.
+        credible = f"({quality.first_rule(quality.early_rules(self._policy))}) = -1"
         grace = self._policy.rows.grace_minutes * quality.MINUTE_US
-        closed = self._number(f"SELECT max(coalesce(ingested_us, arrival_us + {grace})) FROM feed")
+        closed = self._number(
+            f"SELECT coalesce(max(ingested_us) FILTER ({credible}), max(arrival_us) FILTER (ingested_us IS NULL) + {grace}) FROM feed r"
+        )
         return Coverage(
             frozenset(f.day_end_us for f in files), self._hours("r", "started_us", inside), closed, self._number("SELECT count(*) FROM r")
         )

@@ -1,7 +1,7 @@
 """DuckDB SQL that lays one file of a feed out as typed rows; column types are checked, never guessed."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 
@@ -18,7 +18,8 @@ _WANTED = {
     "decimal": "a decimal with at most 12 digits before and 8 after the point",
     "boolean": "a boolean",
 }
-_TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d(:?\d\d)?)$"
+_TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
+_CHUNK = 1 << 20
 _PATTERNS = {
     "time": _TIME_TEXT,
     "integer": r"^-?\d{1,18}$",
@@ -139,9 +140,11 @@ def _parquet(connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapp
     return _layout(columns, bad, file, "s.file_row_number", f"read_parquet({path}, file_row_number = true)")
 
 
-def _from_text(file: FeedFile, wanted: Mapping[str, str], given: frozenset[str], source: str) -> str:
+def _from_text(
+    file: FeedFile, wanted: Mapping[str, str], given: frozenset[str], source: str, bad: Sequence[tuple[str, str, str]] = ()
+) -> str:
     columns: dict[str, str] = {}
-    bad: list[tuple[str, str, str]] = []
+    bad = list(bad)
     for name, kind in wanted.items():
         if name not in given:
             columns |= _absent(name, kind)
@@ -153,8 +156,22 @@ def _from_text(file: FeedFile, wanted: Mapping[str, str], given: frozenset[str],
     return _layout(columns, bad, file, "s.file_row_number", source)
 
 
+def _check_whole(file: FeedFile) -> None:
+    """Refuse a CSV file that ends inside a row: DuckDB drops everything after an open quote without a word."""
+    quotes, last = 0, b""
+    with file.path.open("rb") as content:
+        while chunk := content.read(_CHUNK):
+            quotes += chunk.count(b'"')
+            last = chunk[-1:]
+    if quotes % 2:
+        raise InputError(f"{file.path} has an odd number of quotes ({quotes}), so one stays open; export the day again")
+    if last not in (b"\n", b"\r"):
+        raise InputError(f"{file.path} does not end with a line break, as if cut short; export the day again")
+
+
 def _csv(file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]) -> str:
-    with file.path.open(newline="", encoding="utf-8") as lines:
+    _check_whole(file)
+    with file.path.open(newline="", encoding="utf-8-sig") as lines:
         header = next(csv.reader(lines), None)
     if not header:
         raise InputError(f"{file.path} is empty; give a header line with {', '.join(wanted)}")
@@ -175,10 +192,15 @@ def _ndjson(
     given = _check_names(file, sorted(str(k[0]) for k in keys), wanted, optional)
     types = "{" + ", ".join(f"{quote(n)}: 'JSON'" for n in wanted if n in given) + "}"
     read = f"read_json({path}, format = 'newline_delimited', columns = {types})"
-    texts = ", ".join(_json_text(n, wanted[n]) for n in wanted if n in given)
-    return _from_text(
-        file, wanted, given, f"(SELECT {texts}, row_number() OVER () - 1 AS file_row_number FROM {read} j)"
-    )
+    texts = [_json_text(n, wanted[n]) for n in wanted if n in given]
+    strings = [n for n in wanted if n in given and wanted[n] == "text"]
+    texts += [f"CASE WHEN {_is_not_string(n)} THEN CAST(j.\"{n}\" AS VARCHAR) END AS \"{n}!\"" for n in strings]
+    source = f"(SELECT {', '.join(texts)}, row_number() OVER () - 1 AS file_row_number FROM {read} j)"
+    return _from_text(file, wanted, given, source, [(n, f's."{n}!" IS NOT NULL', f's."{n}!"') for n in strings])
+
+
+def _is_not_string(name: str) -> str:
+    return f"json_type(j.\"{name}\") NOT IN ('NULL', 'VARCHAR')"
 
 
 def _json_text(name: str, kind: str) -> str:
@@ -187,14 +209,27 @@ def _json_text(name: str, kind: str) -> str:
     if kind == "decimal":
         return (
             f"CASE json_type({value}) WHEN 'VARCHAR' THEN {value} ->> '$' WHEN 'NULL' THEN NULL "
-            f"ELSE 'a number, not a string: ' || CAST({value} AS VARCHAR) END AS \"{name}\""
+            f"ELSE 'not a string: ' || CAST({value} AS VARCHAR) END AS \"{name}\""
         )
     if kind in ("text", "time"):
-        return (
-            f"CASE WHEN json_type({value}) IN ('NULL', 'VARCHAR') THEN {value} ->> '$' "
-            f"ELSE CAST({value} AS VARCHAR) END AS \"{name}\""
-        )
+        return f"CASE WHEN {_is_not_string(name)} THEN CAST({value} AS VARCHAR) ELSE {value} ->> '$' END AS \"{name}\""
     return f"{value} ->> '$' AS \"{name}\""
+
+
+def find_unreadable(connection: duckdb.DuckDBPyConnection, files: Sequence[FeedFile], laid_out: Sequence[str]) -> InputError | None:
+    """After a failed read of several files: the error of the first whose rows cannot be read, named by its file."""
+    for file, rows in zip(files, laid_out, strict=True):
+        try:
+            connection.execute(f"SELECT max(hash(x)) FROM ({rows}) x").fetchall()
+        except duckdb.OutOfMemoryException:
+            return None
+        except duckdb.Error as error:
+            return _unreadable(file, error)
+    return None
+
+
+def _unreadable(file: FeedFile, error: Exception) -> InputError:
+    return InputError(f"{file.path} cannot be read as {file.format}: {one_line(error)}; export the day again")
 
 
 def lay_out(
@@ -214,4 +249,4 @@ def lay_out(
             return _csv(file, wanted, optional)
         return _ndjson(connection, file, wanted, optional)
     except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file.path} cannot be read as {file.format}: {one_line(error)}; export the day again") from error
+        raise _unreadable(file, error) from error
