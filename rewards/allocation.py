@@ -13,10 +13,11 @@ MAX_TOTAL_SCORE = 2**63 - 1
 def allocate(pool: int, scores: pl.DataFrame) -> pl.DataFrame:
     """Split `pool` base units by score.
 
-    `scores`: account_id (unique), score (integer, not negative). Gives account_id, amount (Decimal(38, 0)) for every row of
-    `scores`, in its order. Each gets floor(pool × score / Σ score); what is left goes one unit each to the largest fractional
-    parts, ties in ascending order of account id (UTF-8 bytes). The amounts add up to `pool`, or to 0 where no score is
-    positive. Raises LimitError outside the range in which 128 bits are exact: pool ≤ 2^96 − 1, Σ score < 2^63.
+    `scores`: account_id (unique), score (integer, not negative). Gives account_id, amount (Decimal(38, 0)) for every
+    row of `scores`, in its order. Each gets floor(pool × score / Σ score); what is left goes one unit each to the
+    largest fractional parts, ties in ascending order of account id (UTF-8 bytes). The amounts add up to `pool`, or to
+    0 where no score is positive. Raises LimitError outside the range in which 128 bits are exact: pool ≤ 2^96 − 1, Σ
+    score < 2^63.
     """
     if not 0 <= pool <= MAX_AMOUNT:
         raise LimitError(f"a pool of {pool} base units; a pool is between 0 and {MAX_AMOUNT}")
@@ -38,7 +39,11 @@ def allocate(pool: int, scores: pl.DataFrame) -> pl.DataFrame:
         fraction=rests % total,
     )
     left = pool - sum(split["whole"].to_list())
-    lucky = split.sort("fraction", "account_id", descending=[True, False]).head(left).select("account_id", unit=pl.lit(1, dtype=_WIDE))
+    lucky = (
+        split.sort("fraction", "account_id", descending=[True, False])
+        .head(left)
+        .select("account_id", unit=pl.lit(1, dtype=_WIDE))
+    )
     return split.join(lucky, on="account_id", how="left", maintain_order="left").select(
         "account_id", amount=(pl.col("whole") + pl.col("unit").fill_null(0)).cast(MONEY)
     )

@@ -1,4 +1,5 @@
-"""The whole pipeline on one screen: inputs of an epoch, what the one before left, and a policy, to amounts and a root."""
+"""The whole pipeline on one screen: inputs of an epoch, what the one before left, and a policy, to amounts and a
+root."""
 
 from rewards.distribution import add_wallets, distribute, settle_held
 from rewards.merkle import ClaimTree
@@ -15,7 +16,9 @@ def compute_epoch(inputs: EpochInputs, previous: Previous, policy: Policy) -> Ep
 
     scores = rules.score(inputs, accounts, previous, policy)
 
-    state = {kind: previous.state.filter(kind=kind).select("pool", "id", "epoch", "amount") for kind in ("held", "debt")}
+    state = {
+        kind: previous.state.filter(kind=kind).select("pool", "id", "epoch", "amount") for kind in ("held", "debt")
+    }
     held = settle_held(state["held"], accounts, inputs.epoch, policy.pools.hold_epochs)
     pools = rules.size_pools(inputs, previous, held, policy)
     allocations = rules.allocate(pools, scores.scores)

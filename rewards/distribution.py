@@ -15,7 +15,8 @@ WIDE = pl.Int128
 
 @dataclass(frozen=True)
 class Held:
-    """Amounts held before an epoch, by what becomes of them: columns pool, id (account), epoch, amount; `credited` has `wallet`."""
+    """Amounts held before an epoch, by what becomes of them: columns pool, id (account), epoch, amount; `credited` has
+    `wallet`."""
 
     credited: pl.DataFrame
     kept: pl.DataFrame
@@ -24,8 +25,8 @@ class Held:
 
 @dataclass(frozen=True)
 class Distribution:
-    """`claimables` as in `schemas`; `held` (pool, id, epoch, amount) and `debts` (pool, id, amount) for the next epoch; by pool,
-    what was withheld for debts and what returned to the carry-over."""
+    """`claimables` as in `schemas`; `held` (pool, id, epoch, amount) and `debts` (pool, id, amount) for the next
+    epoch; by pool, what was withheld for debts and what returned to the carry-over."""
 
     claimables: pl.DataFrame
     held: pl.DataFrame
@@ -56,7 +57,9 @@ def sum_by_pool(frame: pl.DataFrame, column: str = "amount") -> dict[int, int]:
 
 def settle_held(held: pl.DataFrame, accounts: pl.DataFrame, epoch: Epoch, hold_epochs: int) -> Held:
     """Decide on every held amount (pool, id, epoch, amount): suspension first, then crediting, then ageing."""
-    known = held.join(accounts.select(id="account_id", wallet="wallet", suspended_at="suspended_at"), on="id", how="left")
+    known = held.join(
+        accounts.select(id="account_id", wallet="wallet", suspended_at="suspended_at"), on="id", how="left"
+    )
     suspended = (pl.col("suspended_at") < epoch.end).fill_null(False)
     aged = pl.lit(epoch.number) - pl.col("epoch") >= hold_epochs
     fate = (
@@ -83,8 +86,12 @@ def _withhold(allocations: pl.DataFrame, debts: pl.DataFrame) -> tuple[pl.DataFr
     both = allocations.select("pool", "id", amount=pl.col("amount").cast(WIDE)).join(
         owed, on=["pool", "id"], how="full", coalesce=True
     )
-    both = both.with_columns(pl.col("amount", "owed").fill_null(0)).with_columns(taken=pl.min_horizontal("amount", "owed"))
-    paid = both.filter(pl.col("amount") > 0).select("pool", "id", amount=pl.col("amount") - pl.col("taken"), taken="taken")
+    both = both.with_columns(pl.col("amount", "owed").fill_null(0)).with_columns(
+        taken=pl.min_horizontal("amount", "owed")
+    )
+    paid = both.filter(pl.col("amount") > 0).select(
+        "pool", "id", amount=pl.col("amount") - pl.col("taken"), taken="taken"
+    )
     left = both.filter(pl.col("owed") > pl.col("taken")).select("pool", "id", amount=pl.col("owed") - pl.col("taken"))
     return paid, left
 
@@ -98,10 +105,15 @@ def distribute(
     accounts: pl.DataFrame,
     epoch: Epoch,
 ) -> Distribution:
-    """Credit an epoch. `allocations`: pool, account_id, amount; `corrections`: pool, account_id, amount (signed), reason;
-    `accounts` carries `wallet`. A claimable never falls. Raises LimitError where a sum passes what the Vault can store."""
-    added = corrections.group_by("pool", id="account_id").agg(amount=pl.col("amount").cast(WIDE).filter(pl.col("amount") > 0).sum())
-    owed = corrections.filter(pl.col("amount") < 0).select("pool", id="account_id", amount=pl.lit(0, dtype=WIDE) - pl.col("amount").cast(WIDE))
+    """Credit an epoch. `allocations`: pool, account_id, amount; `corrections`: pool, account_id, amount (signed),
+    reason; `accounts` carries `wallet`. A claimable never falls. Raises LimitError where a sum passes what the Vault
+    can store."""
+    added = corrections.group_by("pool", id="account_id").agg(
+        amount=pl.col("amount").cast(WIDE).filter(pl.col("amount") > 0).sum()
+    )
+    owed = corrections.filter(pl.col("amount") < 0).select(
+        "pool", id="account_id", amount=pl.lit(0, dtype=WIDE) - pl.col("amount").cast(WIDE)
+    )
     debts = pl.concat([debts.select("pool", "id", amount=pl.col("amount").cast(WIDE)), owed])
     debts = debts.group_by("pool", "id").agg(pl.col("amount").sum())
 
@@ -110,13 +122,19 @@ def distribute(
     earned = earned.group_by("pool", "id").agg(pl.col("amount").sum()).filter(pl.col("amount") > 0)
     fresh = earned.with_columns(epoch=pl.lit(epoch.number, dtype=pl.Int64)).select("pool", "id", "epoch", "amount")
     # No amount can age in the epoch that allocates it; suspension and wallets are decided as for older ones.
-    with_wallet = fresh.join(accounts.filter(pl.col("wallet").is_not_null()).select(id="account_id", wallet="wallet"), on="id")
+    with_wallet = fresh.join(
+        accounts.filter(pl.col("wallet").is_not_null()).select(id="account_id", wallet="wallet"), on="id"
+    )
     homeless = fresh.join(with_wallet.select("pool", "id"), on=["pool", "id"], how="anti")
     new = settle_held(homeless, accounts, epoch, hold_epochs=epoch.number + 1)
 
-    credits = pl.concat([frame.select("pool", "wallet", pl.col("amount").cast(WIDE)) for frame in (held.credited, with_wallet)])
+    credits = pl.concat(
+        [frame.select("pool", "wallet", pl.col("amount").cast(WIDE)) for frame in (held.credited, with_wallet)]
+    )
     before = claimables.select("pool", wallet="account", amount=pl.col("cumulative_amount").cast(WIDE))
-    after = pl.concat([before, credits]).group_by("pool", "wallet").agg(pl.col("amount").sum()).filter(pl.col("amount") > 0)
+    after = (
+        pl.concat([before, credits]).group_by("pool", "wallet").agg(pl.col("amount").sum()).filter(pl.col("amount") > 0)
+    )
     for pool, total in sum_by_pool(after).items():
         if total > MAX_AMOUNT:
             raise LimitError(f"the claimables of pool {pool} add up to {total}; the Vault stores at most {MAX_AMOUNT}")
@@ -124,7 +142,9 @@ def distribute(
     returned = {p: sum_by_pool(held.returned)[p] + sum_by_pool(new.returned)[p] for p in POOLS}
     keep = [f.with_columns(pl.col("amount").cast(MONEY)) for f in (held.kept, new.kept)]
     return Distribution(
-        claimables=CLAIMABLES.arrange(after.select("pool", account="wallet", cumulative_amount=pl.col("amount").cast(MONEY))),
+        claimables=CLAIMABLES.arrange(
+            after.select("pool", account="wallet", cumulative_amount=pl.col("amount").cast(MONEY))
+        ),
         held=pl.concat(keep),
         debts=debts_left,
         withheld=withheld,
@@ -133,7 +153,8 @@ def distribute(
 
 
 def successor_faults(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Pairs that break the rule of a successor: columns pool, account, was, now (null where it vanished), times (in `after`)."""
+    """Pairs that break the rule of a successor: columns pool, account, was, now (null where it vanished), times (in
+    `after`)."""
     now = after.group_by("pool", "account").agg(now=pl.col("cumulative_amount").max(), times=pl.len())
     was = before.select("pool", "account", was="cumulative_amount")
     both = was.join(now, on=["pool", "account"], how="full", coalesce=True)

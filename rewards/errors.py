@@ -58,7 +58,8 @@ class StorageError(RewardsError):
 
 @dataclass(frozen=True)
 class Finding:
-    """One typed disagreement with both values. `refuses` says whether it forbids the next step; `gate` is its runbook line."""
+    """One typed disagreement with both values. `refuses` says whether it forbids the next step; `gate` is its runbook
+    line."""
 
     gate: str
     message: str

@@ -1,5 +1,6 @@
 """What must hold before an epoch is sealed and before its root is sent. Each gate answers findings; any that refuses stops the step."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,9 +46,10 @@ def check_complete(
 
 
 def _day_ends(start_us: int, end_us: int) -> list[int]:
+    """Ends of every day that the epoch touches."""
     day = 24 * HOUR_US
     first = (start_us // day + 1) * day
-    return list(range(first, end_us + day, day))[: -(-(end_us - start_us) // day)]
+    return list(range(first, end_us + day, day))
 
 
 def _moment(micros: int) -> str:
@@ -100,7 +102,23 @@ def check_conserved(inputs: EpochInputs, result: EpochResult, previous: Previous
         shares = sum(int(v) for v in frame["share"].to_list())
         if frame.height and shares != books.pool:
             findings.append(Finding("conserve", f"{name} pool: shares do not add up to the pool", str(books.pool), str(shares)))
+        findings += _check_sums(pool, result)
     return findings
+
+
+def _check_sums(pool: int, result: EpochResult) -> list[Finding]:
+    """The rows that are published add up to the books: a leaf that nobody booked would be money from nowhere."""
+    books, held = result.totals[pool], result.state.filter(pl.col("kind") == "held")
+    sums = (
+        ("allocations", result.allocations, "amount", books.allocated),
+        ("claimables", result.claimables, "cumulative_amount", books.claimables),
+        ("held amounts", held, "amount", books.held),
+    )
+    return [
+        Finding("conserve", f"{POOL_NAMES[pool]} pool: {what} do not add up to the books", str(expected), str(found))
+        for what, frame, column, expected in sums
+        if (found := sum(int(v) for v in frame.filter(pl.col("pool") == pool)[column].to_list())) != expected
+    ]
 
 
 def check_rows(counts: Counts, rollup: pl.DataFrame, rows_read: int) -> list[Finding]:
@@ -140,7 +158,7 @@ def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list
 
 
 def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> list[Finding]:
-    """The plain-Python reference gives the same score, cap and amount for every account."""
+    """The plain-Python reference gives the same score, cap and amount for every account, and the same claimable for every wallet."""
     expected = _reference_amounts(inputs, result, previous, policy)
     observed = {
         (pool, account): (score, int(cap), int(amount))
@@ -151,7 +169,59 @@ def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous
         Finding("reference", f"{len(wrong)} accounts differ from the reference, such as {account} in pool {POOL_NAMES[pool]}",
                 f"score, cap, amount {expected.get((pool, account))}", f"{observed.get((pool, account))}")
         for pool, account in wrong[:SHOWN]
+    ] + _check_credits(inputs, result, previous, policy)  # fmt: skip
+
+
+def _check_credits(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> list[Finding]:
+    """Claimables, held amounts and debts are what the epoch before left and this one allocated, in plain integers."""
+    expected = _expected_balances(inputs, result, previous, policy)
+    observed = _balances(result.claimables, result.state)
+    wrong = sorted(k for k in expected.keys() | observed.keys() if expected[k] != observed[k])
+    return [
+        Finding("reference", f"{len(wrong)} balances differ from the reference, such as {kind} of {owner} in pool {POOL_NAMES.get(pool, pool)}",
+                str(expected[kind, pool, owner, epoch]), str(observed[kind, pool, owner, epoch]))
+        for kind, pool, owner, epoch in wrong[:SHOWN]
     ]  # fmt: skip
+
+
+_Balances = Counter[tuple[str, int, str, int]]
+"""Base units by kind (claimable, held, debt), pool, owner (a wallet for claimables, else an account), epoch of a held amount."""
+
+
+def _balances(claimables: pl.DataFrame, state: pl.DataFrame) -> _Balances:
+    found: _Balances = Counter()
+    for pool, wallet, amount in claimables.select("pool", "account", "cumulative_amount").rows():
+        found["claimable", pool, wallet, 0] += int(amount)
+    for kind, pool, account, epoch, amount in state.select("kind", "pool", "id", "epoch", "amount").rows():
+        if kind in ("held", "debt"):
+            found[kind, pool, account, epoch] += int(amount)
+    return found
+
+
+def _expected_balances(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> _Balances:
+    accounts = add_wallets(inputs.accounts, inputs.forbidden)
+    wallets = {account: wallet for account, wallet in accounts.select("account_id", "wallet").rows() if wallet is not None}
+    suspended = set(accounts.filter(pl.col("suspended_at") < inputs.epoch.end)["account_id"].to_list())
+    balances = _balances(previous.claimables, previous.state)
+    for kind, pool, account, epoch in sorted(k for k in balances if k[0] == "held"):
+        leaves = account in suspended or account in wallets or inputs.epoch.number - epoch >= policy.pools.hold_epochs
+        amount = balances.pop((kind, pool, account, epoch)) if leaves else 0
+        if account in wallets and account not in suspended:
+            balances["claimable", pool, wallets[account], 0] += amount
+    earned: Counter[tuple[int, str]] = Counter()
+    for pool, account, amount in inputs.corrections.select("pool", "account_id", "amount").rows():
+        balances["debt", pool, account, 0] += max(0, -int(amount))
+        earned[pool, account] += max(0, int(amount))
+    for pool, account, amount in result.allocations.select("pool", "account_id", "amount").rows():
+        withheld = min(int(amount), balances["debt", pool, account, 0])
+        balances["debt", pool, account, 0] -= withheld
+        earned[pool, account] += int(amount) - withheld
+    for (pool, account), amount in earned.items():
+        if account in wallets:
+            balances["claimable", pool, wallets[account], 0] += amount
+        elif account not in suspended:
+            balances["held", pool, account, inputs.epoch.number] += amount
+    return balances
 
 
 def _reference_amounts(

@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime
 from typing import Any
 
 import rfc8785
@@ -13,9 +13,13 @@ import rfc8785
 from rewards.epoch import Epoch, from_micros, to_micros
 from rewards.errors import Disagreement, UsageError
 from rewards.ports import Block, Counts, EpochResult, PoolTotals
-from rewards.units import POOL_NAMES, POOLS, Address, parse_root
+from rewards.schemas import NOT_EARNING_REASONS, QUARANTINE_REASONS
+from rewards.units import POOL_NAMES, POOLS, ZERO_ROOT, Address, parse_address, parse_root
 
 FORMAT = "cxpt-epoch-1"
+MAX_NATURAL = 2**53 - 1
+"""The largest number that every reader of JSON takes exactly; amounts are strings."""
+
 FILES = (
     "accounts.parquet",
     "allocations.parquet",
@@ -149,46 +153,92 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
 def parse_manifest(source: bytes, origin: str) -> Manifest:
     """A manifest from its bytes, which must be canonical; raises Disagreement naming `origin` and what is wrong."""
     try:
-        content = json.loads(source)
-        manifest = _from_json(content)
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+        manifest = _from_json(json.loads(source))
+        canonical = manifest.to_bytes()
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, UsageError) as error:
         raise Disagreement(f"{origin} is not a manifest of format {FORMAT}: {error!r}; get the published file again") from error
-    if manifest.to_bytes() != source:
+    if canonical != source:
         raise Disagreement(f"{origin} is not in canonical form (RFC 8785), so its digest means nothing; get it again")
     return manifest
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:
-    if content["format"] != FORMAT:
-        raise ValueError(f"format {content['format']!r}")
-    unknown = sorted(set(content["files"]) ^ set(FILES))
-    if unknown:
-        raise ValueError(f"files differ from the format's: {', '.join(unknown)}")
-    bad = [d for d in content["files"].values() if not re.fullmatch(r"[0-9a-f]{64}", d)]
-    if bad:
-        raise ValueError(f"{bad[0]!r} is not a digest")
-    window = {k: to_micros(datetime.fromisoformat(v)) for k, v in content["window"].items()}
-    chain = None
-    if content["chain"] is not None:
-        block = content["reference_block"]
-        chain = ChainFacts(
-            chain_id=int(content["chain"]["chain_id"]),
-            token=Address(content["chain"]["token"]),
-            vault=Address(content["chain"]["vault"]),
-            limits={p: int(content["chain"]["limits"][POOL_NAMES[p]]) for p in POOLS},
-            reference_block=Block(block["number"], parse_root(block["hash"]), block["timestamp"]),
-        )
+    """The manifest with every value checked: whoever wrote the bytes is a stranger."""
+    _require(content["format"] == FORMAT, "format", content["format"])
+    differing = sorted(set(content["files"]) ^ set(FILES))
+    _require(not differing, "files", ", ".join(differing))
+    window = {k: to_micros(datetime.fromisoformat(content["window"][k])) for k in ("start", "end")}
+    _require(window["start"] < window["end"], "window", content["window"])
+    policy = content["policy"]
+    _require(date.fromisoformat(policy).isoformat() == policy, "policy", policy)
+    root, leaves = parse_root(content["root"]), _natural(content["leaves"], "leaves")
+    _require((root == ZERO_ROOT) == (leaves == 0), "root of so many leaves", (content["root"], leaves))
     return Manifest(
-        epoch=Epoch(content["epoch"], window["start"], window["end"]),
-        chain=chain,
-        ruleset=content["ruleset"]["name"],
-        ruleset_version=content["ruleset"]["version"],
-        policy_since=content["policy"],
-        previous=content["previous"],
-        counts=content["counts"],
-        totals={p: PoolTotals(**{k: int(v) for k, v in content["totals"][POOL_NAMES[p]].items()}) for p in POOLS},
-        leaves=content["leaves"],
-        root=parse_root(content["root"]),
-        overrides=tuple(content["overrides"]),
-        files=content["files"],
+        epoch=Epoch(_natural(content["epoch"], "epoch"), window["start"], window["end"]),
+        chain=None if content["chain"] is None else _read_chain(content["chain"], content["reference_block"]),
+        ruleset=_text(content["ruleset"]["name"], "ruleset"),
+        ruleset_version=_text(content["ruleset"]["version"], "ruleset version"),
+        policy_since=policy,
+        previous=None if content["previous"] is None else _digest(content["previous"], "previous"),
+        counts=_read_counts(content["counts"]),
+        totals={p: _read_totals(content["totals"][POOL_NAMES[p]]) for p in POOLS},
+        leaves=leaves,
+        root=root,
+        overrides=tuple({_text(k, "override"): _text(v, k) for k, v in one.items()} for one in content["overrides"]),
+        files={name: _digest(digest, name) for name, digest in content["files"].items()},
     )
+
+
+def _require(fits: bool, name: str, value: object) -> None:
+    if not fits:
+        raise ValueError(f"{name}: {value!r}")
+
+
+def _natural(value: object, name: str) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_NATURAL:
+        raise ValueError(f"{name}: {value!r}")
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: {value!r}")
+    return value
+
+
+def _digest(value: object, name: str) -> str:
+    text = _text(value, name)
+    _require(re.fullmatch(r"[0-9a-f]{64}", text) is not None, name, value)
+    return text
+
+
+def _amount(value: object, name: str) -> int:
+    """A decimal string of at most 38 digits; nothing that a manifest holds is below zero."""
+    text = _text(value, name)
+    _require(re.fullmatch(r"0|[1-9][0-9]{0,37}", text) is not None, name, value)
+    return int(text)
+
+
+def _read_chain(chain: Mapping[str, Any], block: Mapping[str, Any]) -> ChainFacts:
+    return ChainFacts(
+        chain_id=_amount(chain["chain_id"], "chain_id"),
+        token=parse_address(_text(chain["token"], "token")),
+        vault=parse_address(_text(chain["vault"], "vault")),
+        limits={p: _amount(chain["limits"][POOL_NAMES[p]], "limits") for p in POOLS},
+        reference_block=Block(
+            _natural(block["number"], "block number"), parse_root(block["hash"]), _natural(block["timestamp"], "block timestamp")
+        ),
+    )
+
+
+def _read_totals(totals: Mapping[str, Any]) -> PoolTotals:
+    return PoolTotals(**{f.name: _amount(totals[f.name], f.name) for f in fields(PoolTotals)})
+
+
+def _read_counts(counts: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: _natural(counts[name], name) for name in ("rows", "earning", "repeated", "late", "tier_mismatch")}
+    groups = {
+        group: {reason: _natural(counts[group][reason], reason) for reason in reasons if reason in counts[group]}
+        for group, reasons in (("not_earning", NOT_EARNING_REASONS), ("quarantined", QUARANTINE_REASONS))
+    }
+    return {**plain, **groups, "earning_fee_e8": str(_amount(counts["earning_fee_e8"], "earning_fee_e8"))}

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -155,7 +156,8 @@ class Policy(_Section):
         return self
 
     def ring_return_e8(self) -> int:
-        """What a ring gets back of each deposited unit, in 10^-8: (1 + Σ referral) × cap, both sides; must stay below 10^8."""
+        """What a ring gets back of each deposited unit, in 10^-8: (1 + Σ referral) × cap, both sides; must stay below
+        10^8."""
         provider = (BP + sum(self.referral.provider_bp)) * self.caps.provider_bp
         user = (BP + sum(self.referral.user_bp)) * self.caps.user_bp
         return provider + user
@@ -200,7 +202,7 @@ def _tuples(value: Any) -> Any:
 
 def check_succession(policies: Sequence[DatedPolicy]) -> None:
     """Refuse a change of the numbers that place rows in epochs: a row at the change would count twice or never."""
-    for earlier, later in zip(policies, policies[1:], strict=False):
+    for earlier, later in pairwise(policies):
         for name in ("grace_minutes", "too_late_hours"):
             was, now = getattr(earlier.policy.rows, name), getattr(later.policy.rows, name)
             if was != now:
@@ -208,7 +210,8 @@ def check_succession(policies: Sequence[DatedPolicy]) -> None:
 
 
 def policy_for(policies: Sequence[DatedPolicy], day: date) -> DatedPolicy:
-    """The newest policy whose date is not after `day`, on which an epoch starts; raises PolicyError when there is none."""
+    """The newest policy whose date is not after `day`, on which an epoch starts; raises PolicyError when there is
+    none."""
     ruling = [p for p in policies if p.since <= day]
     if not ruling:
         known = ", ".join(str(p.since) for p in policies) or "none"

@@ -24,7 +24,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Deposit:
-    """One `FeesDeposited` or (`funding`) `PoolFunded` event; amounts in base units, the three parts add up to `amount`."""
+    """One `FeesDeposited` or (`funding`) `PoolFunded` event; amounts in base units, the three parts add up to
+    `amount`."""
 
     block_number: int
     timestamp: int
@@ -83,7 +84,8 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows counted in an epoch by what became of them; `late` and `tier_mismatch` are sub-counts, the fee is of earning rows."""
+    """Rows counted in an epoch by what became of them; `late` and `tier_mismatch` are sub-counts, the fee is of
+    earning rows."""
 
     earning: int
     not_earning: Mapping[str, int]
@@ -113,7 +115,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class FeedFile:
-    """One file of a feed: where it is, the day of arrival in its name (its end, in microseconds), its format and digest."""
+    """One file of a feed: where it is, the day of arrival in its name (its end, in microseconds), its format and
+    digest."""
 
     path: Path
     day_end_us: int
@@ -123,7 +126,8 @@ class FeedFile:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far a feed reaches: days with files, hours of the epoch (0 first) that hold rows, and the time up to which it is closed."""
+    """How far a feed reaches: days with files, hours of the epoch (0 first) that hold rows, and the time up to which
+    it is closed."""
 
     days: frozenset[int]
     hours: frozenset[int]
@@ -133,7 +137,8 @@ class Coverage:
 
 @dataclass(frozen=True)
 class RollUp:
-    """What an engine makes of an epoch's rows. Frames follow `schemas`; `bad_rows` and `counted_ids` go to the provenance.
+    """What an engine makes of an epoch's rows. Frames follow `schemas`; `bad_rows` and `counted_ids` go to the
+    provenance.
 
     `counted_ids` has the digests `id` and `content` of ids counted as earning, not earning or repeated;
     `bad_rows` has `file, row, request_id, reason, column` of quarantined rows.
@@ -163,8 +168,8 @@ class Engine(Protocol):
         epoch: Epoch,
         policy: Policy,
     ) -> RollUp:
-        """Roll an epoch up. `accounts` has one more column, `wallet` (usable, lower-case, or null); `counted_before` are the
-        `counted_ids` files of the three epochs before. Raises InputError naming file and column."""
+        """Roll an epoch up. `accounts` has one more column, `wallet` (usable, lower-case, or null); `counted_before`
+        are the `counted_ids` files of the three epochs before. Raises InputError naming file and column."""
         ...
 
 
@@ -193,7 +198,8 @@ class PoolTotals:
 
 @dataclass(frozen=True)
 class Previous:
-    """What the epoch before left: its manifest's digest (null before the first), claimables, state and totals by pool."""
+    """What the epoch before left: its manifest's digest (null before the first), claimables, state and totals by
+    pool."""
 
     digest: str | None
     claimables: "pl.DataFrame"
@@ -219,7 +225,8 @@ class EpochInputs:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch comes to: frames as in `schemas`, the totals by pool, the claim tree's root, leaf count and file."""
+    """What an epoch comes to: frames as in `schemas`, the totals by pool, the claim tree's root, leaf count and
+    file."""
 
     scores: "pl.DataFrame"
     provision_scores: "pl.DataFrame"
@@ -233,7 +240,8 @@ class EpochResult:
 
 
 class VaultReader(Protocol):
-    """The Vault as anyone may read it. Every call raises ChainError when the chain does not answer or is another one."""
+    """The Vault as anyone may read it. Every call raises ChainError when the chain does not answer or is another
+    one."""
 
     @property
     def chain_id(self) -> int: ...
@@ -253,7 +261,8 @@ class VaultReader(Protocol):
 
     def claims(self, last_block: int) -> Sequence[Claim]: ...
     def roots(self, last_block: int) -> Sequence[RootRecord]:
-        """Every epoch ever published up to `last_block`, its state as of now, ascending by epoch, the live one of each epoch only."""
+        """Every epoch ever published up to `last_block`, its state as of now, ascending by epoch, the live one of each
+        epoch only."""
         ...
 
     def root_at(self, epoch: int) -> RootRecord | None: ...

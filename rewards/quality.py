@@ -1,9 +1,10 @@
 """The row rules, once, as SQL expressions that an engine runs.
 
-An engine lays usage rows out as `r` (texts as they came, integers as BIGINT, `fee_e8` in 10^-8 CXPT, times as microseconds
-since 1970: `started_us`, `ingested_us`, and `arrival_us`, which is never null), with `bad_column` and `bad_value` for what did
-not parse. It joins `p` (provisions), `pa` (the provider's account), `ua` (the user's account), and `k` (what is known of the
-row's id: `contents` in this epoch, `place` among equal rows, `counted_before`: null, 'same' or 'other').
+An engine lays usage rows out as `r` (texts as they came, integers as BIGINT, `fee_e8` in 10^-8 CXPT, times as
+microseconds since 1970: `started_us`, `ingested_us`, and `arrival_us`, which is never null), with `bad_column` and
+`bad_value` for what did not parse. It joins `p` (provisions), `pa` (the provider's account), `ua` (the user's
+account), and `k` (what is known of the row's id: `contents` in this epoch, `place` among equal rows, `counted_before`:
+null, 'same' or 'other').
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ LAST_YEAR_US = 253_402_300_799_999_999
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the page: the class and reason a row gets when `condition` is the first that holds, and where it shows."""
+    """One line of the page: the class and reason a row gets when `condition` is the first that holds, and where it
+    shows."""
 
     group: str
     reason: str
@@ -44,7 +46,8 @@ def is_in_the_future(policy: Policy) -> str:
 
 
 def placed_us(policy: Policy) -> str:
-    """The time that decides which epoch counts a row: max(started, arrived − grace); arrival alone where started is no guide."""
+    """The time that decides which epoch counts a row: max(started, arrived − grace); arrival alone where started is no
+    guide."""
     arrived = f"(r.arrival_us - {policy.rows.grace_minutes * MINUTE_US})"
     return (
         f"CASE WHEN r.started_us IS NULL OR {is_in_the_future(policy)} OR r.started_us < {arrived} "
@@ -71,7 +74,11 @@ def _missing() -> list[tuple[str, str]]:
 
 def _impossible(policy: Policy) -> list[tuple[str, str, str]]:
     return [
-        (f"NOT r.latency_ms BETWEEN 0 AND {policy.rows.max_latency_ms}", "'latency_ms'", "CAST(r.latency_ms AS VARCHAR)"),
+        (
+            f"NOT r.latency_ms BETWEEN 0 AND {policy.rows.max_latency_ms}",
+            "'latency_ms'",
+            "CAST(r.latency_ms AS VARCHAR)",
+        ),
         ("r.input_tokens < 0", "'input_tokens'", "CAST(r.input_tokens AS VARCHAR)"),
         ("r.output_tokens < 0", "'output_tokens'", "CAST(r.output_tokens AS VARCHAR)"),
         ("NOT r.status_code BETWEEN 100 AND 599", "'status_code'", "CAST(r.status_code AS VARCHAR)"),
@@ -136,7 +143,8 @@ def first_rule(rules: list[Rule]) -> str:
 
 
 def weight() -> str:
-    """A request's weight from its fee and the reference fee `q.reference_fee_e8` of its endpoint and provision's tier."""
+    """A request's weight from its fee and the reference fee `q.reference_fee_e8` of its endpoint and provision's
+    tier."""
     return f"CASE WHEN r.fee_e8 >= q.reference_fee_e8 THEN {BP} ELSE r.fee_e8 * {BP} // q.reference_fee_e8 END"
 
 

@@ -26,8 +26,13 @@ def _finding(message: str, expected: object, observed: object) -> Finding:
 
 
 def reconcile_roots(manifests: Mapping[int, Manifest], roots: Sequence[RootRecord]) -> list[Finding]:
-    """Every live root on chain is one that was sealed here, and none that the chain had is missing."""
+    """Every live root on chain is one that was sealed here, and no epoch before the newest of them is missing there."""
     findings = []
+    live = {record.epoch for record in roots}
+    for epoch in sorted(set(manifests) - live):
+        if live and epoch < max(live):
+            ours = "0x" + manifests[epoch].root.hex()
+            findings.append(_finding(f"epoch {epoch} has no root on chain, though a later one has", ours, "none"))
     for record in roots:
         manifest = manifests.get(record.epoch)
         if manifest is None:

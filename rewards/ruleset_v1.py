@@ -49,7 +49,8 @@ def positive_corrections(inputs: EpochInputs) -> dict[int, int]:
 
 
 def size_pools(inputs: EpochInputs, previous: Previous, held: Held, policy: Policy) -> dict[int, int]:
-    """Base units that each pool splits: (deposited − claimables − held − corrections) × release, within the Vault's limit.
+    """Base units that each pool splits: (deposited − claimables − held − corrections) × release, within the Vault's
+    limit.
 
     Raises InputError for corrections that credit more than the pool holds."""
     income, corrected, credited = deposited(inputs, previous), positive_corrections(inputs), sum_by_pool(held.credited)

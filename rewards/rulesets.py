@@ -14,5 +14,7 @@ def ruleset_for(number: int, policy: Policy) -> ModuleType:
     """The ruleset of an epoch; raises PolicyError when the epoch's policy is written for another one."""
     ruleset = [rules for first, rules in RULESETS if first <= number][-1]
     if policy.ruleset != ruleset.NAME:
-        raise PolicyError(f"epoch {number} follows ruleset {ruleset.NAME}; its policy is written for {policy.ruleset!r}")
+        raise PolicyError(
+            f"epoch {number} follows ruleset {ruleset.NAME}; its policy is written for {policy.ruleset!r}"
+        )
     return ruleset

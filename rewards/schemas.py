@@ -81,7 +81,8 @@ class Table:
         return pl.DataFrame(schema=dict(self.columns))
 
     def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame in canonical form: these columns, sorted by key (then by every column where the key repeats), one chunk."""
+        """The frame in canonical form: these columns, sorted by key (then by every column where the key repeats), one
+        chunk."""
         order = list(self.key) if self.unique else list(dict.fromkeys((*self.key, *self.columns)))
         return frame.select(pl.col(n).cast(t) for n, t in self.columns.items()).sort(order, nulls_last=False).rechunk()
 
@@ -208,7 +209,8 @@ QUARANTINE = Table(
     unique=False,
     checks={"reason": pa.Check.isin(list(QUARANTINE_REASONS))},
 )
-"""Bad rows with their content as text (times as ISO 8601 in UTC, fees with 8 places), the reason, the column and its value."""
+"""Bad rows with their content as text (times as ISO 8601 in UTC, fees with 8 places), the reason, the column and its
+value."""
 
 SCORES = Table(
     "scores",
@@ -229,7 +231,8 @@ SCORES = Table(
     },
     key=("pool", "account_id"),
 )
-"""One row per (pool, account id) with rows of its side or a referee that has some; `referral_counted` is `referral_earned` cut at the own score."""
+"""One row per (pool, account id) with rows of its side or a referee that has some; `referral_counted` is
+`referral_earned` cut at the own score."""
 
 PROVISION_SCORES = Table(
     "provision_scores",
@@ -255,9 +258,9 @@ PROVISION_SCORES = Table(
 )
 """Why a provider's own score is what it is, per provision and endpoint, in milli-points.
 
-`base_points` is Σw × base // 10^4 before demand; `demand_points` after demand; `endpoint_points` after response time; the
-provision's points are Σ endpoint_points × uptime_bp // 10^4. `next_median_ms` and `next_ok` are what the next knot of each
-multiplier needs (null where there is none).
+`base_points` is Σw × base // 10^4 before demand; `demand_points` after demand; `endpoint_points` after response time;
+the provision's points are Σ endpoint_points × uptime_bp // 10^4. `next_median_ms` and `next_ok` are what the next knot
+of each multiplier needs (null where there is none).
 """
 
 ALLOCATIONS = Table(

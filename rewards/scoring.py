@@ -5,6 +5,7 @@ Formulas: docs/reward-spec.md. `rewards.reference` is the definition in plain Py
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
@@ -21,7 +22,8 @@ DAY_US = 86_400_000_000
 
 @dataclass(frozen=True)
 class Scores:
-    """`scores` and `provision_scores` as in `schemas`; `streaks`: user_id, epochs; `demand`: endpoint, service_tier, hour, weight."""
+    """`scores` and `provision_scores` as in `schemas`; `streaks`: user_id, epochs; `demand`: endpoint, service_tier,
+    hour, weight."""
 
     scores: pl.DataFrame
     provision_scores: pl.DataFrame
@@ -32,7 +34,7 @@ class Scores:
 def interpolate(x: pl.Expr, knots: Sequence[tuple[int, int]]) -> pl.Expr:
     """Points on the straight lines between knots, clamped outside: y0 + (x − x0) × (y1 − y0) // (x1 − x0)."""
     value = pl.lit(knots[-1][1], dtype=pl.Int64)
-    for (x0, y0), (x1, y1) in reversed(list(zip(knots, knots[1:], strict=False))):
+    for (x0, y0), (x1, y1) in reversed(list(pairwise(knots))):
         value = pl.when(x < x1).then(y0 + (x - x0) * (y1 - y0) // (x1 - x0)).otherwise(value)
     return pl.when(x <= knots[0][0]).then(pl.lit(knots[0][1], dtype=pl.Int64)).otherwise(value)
 
@@ -54,7 +56,8 @@ def _within_bound(frame: pl.DataFrame, column: str, what: str) -> pl.DataFrame:
 
 
 def demand_multipliers(history: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """`demand_bp` by (endpoint, service_tier, hour) from the weights of the epochs before (columns as in `Scores.demand`)."""
+    """`demand_bp` by (endpoint, service_tier, hour) from the weights of the epochs before (columns as in
+    `Scores.demand`)."""
     rules = policy.demand
     sums = history.group_by("endpoint", "service_tier", "hour").agg(pl.col("weight").cast(WIDE).sum())
     whole = pl.col("weight").sum().over("endpoint", "service_tier") // BP
@@ -105,10 +108,22 @@ def _score_provisions(
     weighted = pl.col("weight").cast(WIDE) * pl.col("base")
     endpoints = (
         rollup.filter(pl.col("part") == "provision")
-        .join(provisions.select(subject_id="provision_id", account_id="provider_id", service_tier="service_tier"), on="subject_id")
+        .join(
+            provisions.select(subject_id="provision_id", account_id="provider_id", service_tier="service_tier"),
+            on="subject_id",
+        )
         .join(_base_points(policy), on=["endpoint", "service_tier"])
-        .join(demand, left_on=["endpoint", "service_tier", "slot"], right_on=["endpoint", "service_tier", "hour"], how="left")
-        .with_columns(demand_bp=pl.when(pl.col("slot") == LATE).then(BP).otherwise(pl.col("demand_bp").fill_null(_no_demand(policy))))
+        .join(
+            demand,
+            left_on=["endpoint", "service_tier", "slot"],
+            right_on=["endpoint", "service_tier", "hour"],
+            how="left",
+        )
+        .with_columns(
+            demand_bp=pl.when(pl.col("slot") == LATE)
+            .then(BP)
+            .otherwise(pl.col("demand_bp").fill_null(_no_demand(policy)))
+        )
         .with_columns(points=weighted * pl.col("demand_bp") // (BP * BP), plain=weighted)
         .group_by("subject_id", "endpoint", "account_id")
         .agg(
@@ -121,7 +136,11 @@ def _score_provisions(
     ok_bp = pl.col("heartbeats_ok") * BP // pl.col("heartbeats").clip(1)
     scored = (
         endpoints.join(_medians(rollup, policy), on=["subject_id", "endpoint"], how="left")
-        .join(heartbeats.select(subject_id="provision_id", heartbeats="heartbeats", heartbeats_ok="ok"), on="subject_id", how="left")
+        .join(
+            heartbeats.select(subject_id="provision_id", heartbeats="heartbeats", heartbeats_ok="ok"),
+            on="subject_id",
+            how="left",
+        )
         .with_columns(pl.col("heartbeats", "heartbeats_ok").fill_null(0))
         .with_columns(latency_bp=interpolate(pl.col("median_ms"), latency.knots))
         .with_columns(latency_bp=pl.when(pl.col("median_ms").is_null()).then(BP).otherwise("latency_bp"))
@@ -146,7 +165,8 @@ def _no_demand(policy: Policy) -> int:
 
 
 def _next_lower(x: pl.Expr, knots: Sequence[int]) -> pl.Expr:
-    """The nearest knot below x: the median that the next better multiplier wants; null when x is at the best already."""
+    """The nearest knot below x: the median that the next better multiplier wants; null when x is at the best
+    already."""
     value: pl.Expr = pl.lit(None, dtype=pl.Int64)
     for knot in knots:
         value = pl.when(x > knot).then(pl.lit(knot, dtype=pl.Int64)).otherwise(value)
@@ -191,7 +211,9 @@ def _score_users(rollup: pl.DataFrame, streaks: pl.DataFrame, policy: Policy) ->
         .agg(pl.col("requests").sum(), fee_e8=pl.col("fee_e8").cast(WIDE).sum(), on_time=on_time)
         .join(streaks.select(account_id="user_id", before="epochs"), on="account_id", how="left")
     )
-    streak = pl.when(pl.col("on_time") >= policy.loyalty.min_fee_e8).then(pl.col("before").fill_null(0) + 1).otherwise(0)
+    streak = (
+        pl.when(pl.col("on_time") >= policy.loyalty.min_fee_e8).then(pl.col("before").fill_null(0) + 1).otherwise(0)
+    )
     return (
         users.with_columns(loyalty_epochs=streak)
         .with_columns(loyalty_bp=step(pl.col("loyalty_epochs"), policy.loyalty.steps))
@@ -207,7 +229,9 @@ def referral_links(accounts: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
     """Every link that counts: account_id (the referee), referrer, kind, created_at (of the referee)."""
     active = pl.col("suspended_at").is_null() | (pl.col("suspended_at") >= epoch.end)
     living = accounts.filter(active)
-    referrers = living.select(referrer="account_id", kind="kind", referrer_created="created_at", referrer_wallet="wallet")
+    referrers = living.select(
+        referrer="account_id", kind="kind", referrer_created="created_at", referrer_wallet="wallet"
+    )
     linked = living.join(referrers, left_on=["referred_by", "kind"], right_on=["referrer", "kind"], how="inner")
     one_wallet = (pl.col("wallet") == pl.col("referrer_wallet")).fill_null(False)
     return linked.filter((pl.col("referrer_created") < pl.col("created_at")) & ~one_wallet).select(
@@ -216,7 +240,8 @@ def referral_links(accounts: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
 
 
 def _referred(own: pl.DataFrame, accounts: pl.DataFrame, policy: Policy, epoch: Epoch) -> pl.DataFrame:
-    """Per (pool, referrer): `referral_earned` and `cap_added`, floored for each referee and level before they are summed."""
+    """Per (pool, referrer): `referral_earned` and `cap_added`, floored for each referee and level before they are
+    summed."""
     links = referral_links(accounts, epoch)
     next_link = links.select(referrer="account_id", next_referrer="referrer")
     young_us = policy.referral.referee_days * DAY_US
@@ -245,8 +270,8 @@ def score_epoch(
     policy: Policy,
     epoch: Epoch,
 ) -> Scores:
-    """Score both pools. `accounts` carries `wallet`; `streaks` (user_id, epochs) and `demand` (endpoint, service_tier, hour,
-    weight) are of the epochs before. Raises LimitError where a total would leave the exact range."""
+    """Score both pools. `accounts` carries `wallet`; `streaks` (user_id, epochs) and `demand` (endpoint, service_tier,
+    hour, weight) are of the epochs before. Raises LimitError where a total would leave the exact range."""
     for column in ("requests", "weight"):
         _within_bound(rollup.filter(pl.col("reason") == ""), column, f"{column} of the roll-up")
     multipliers = demand_multipliers(demand, policy)
@@ -260,7 +285,9 @@ def score_epoch(
     )
     own = _within_bound(own, "fee_e8", "fees").with_columns(pl.col("fee_e8").cast(WIDE))
     caps = policy.caps
-    per_e8 = pl.when(pl.col("pool") == PROVIDER).then(caps.provider_bp).otherwise(caps.user_bp).cast(WIDE) * caps.deposit_bp
+    per_e8 = (
+        pl.when(pl.col("pool") == PROVIDER).then(caps.provider_bp).otherwise(caps.user_bp).cast(WIDE) * caps.deposit_bp
+    )
     own = own.with_columns(own_cap=pl.col("fee_e8") * UNITS_PER_E8 * per_e8 // (BP * BP))
     none = pl.lit(0, dtype=WIDE)
     counted = pl.min_horizontal("referral_earned", "own_score")

@@ -56,7 +56,9 @@ def is_usable(text: str | None) -> bool:
 def parse_address(text: str) -> Address:
     """Lower-case form of a usable address; raises UsageError naming what was given."""
     if not is_usable(text):
-        raise UsageError(f"not a usable address: {text!r}; give 0x and 40 hex digits (with a right checksum if in mixed case)")
+        raise UsageError(
+            f"not a usable address: {text!r}; give 0x and 40 hex digits (with a right checksum if in mixed case)"
+        )
     return Address(text.lower())
 
 

@@ -1,7 +1,7 @@
 """`make bench`: what an epoch costs, stage by stage. Prints a table and writes JSON; nothing is asserted.
 
-Each run is a fresh process that closes every epoch of the input into an empty folder; figures are medians over runs, with
-the lowest and highest beside them. `rewards --help` is timed against a bare Typer program, in turn.
+Each run is a fresh process that closes every epoch of the input into an empty folder; figures are medians over runs,
+with the lowest and highest beside them. `rewards --help` is timed against a bare Typer program, in turn.
 """
 
 import argparse
@@ -29,7 +29,8 @@ BARE = "import typer\napp = typer.Typer()\n@app.command()\ndef one(): ...\n@app.
 
 
 def close_epochs(inputs: Path, data: Path, last: int) -> dict[str, Any]:
-    """Close epochs 0 to `last` in this process: seconds by stage and rows by epoch, and the process's peak memory in MB."""
+    """Close epochs 0 to `last` in this process: seconds by stage and rows by epoch, and the process's peak memory in
+    MB."""
     from rewards.epoch import Calendar
     from rewards.jobs.run import RunSettings, run_epochs
     from rewards.jobs.settings import Settings
@@ -43,7 +44,14 @@ def close_epochs(inputs: Path, data: Path, last: int) -> dict[str, Any]:
     for outcome in run_epochs(Workspace(data), settings, range(last + 1)):
         took = time.perf_counter() - began
         manifest = outcome.bundle.manifest
-        epochs.append({"rows": manifest.counts["rows"], "leaves": manifest.leaves, "seconds": took, "stages": dict(outcome.seconds)})
+        epochs.append(
+            {
+                "rows": manifest.counts["rows"],
+                "leaves": manifest.leaves,
+                "seconds": took,
+                "stages": dict(outcome.seconds),
+            }
+        )
         began = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.perf_counter()
@@ -106,7 +114,8 @@ def measure(inputs: Path, last: int, runs: int, progress: Progress) -> dict[str,
 
 
 def _table(figures: dict[str, Any]) -> Table:
-    title = f"{figures['input']}: {figures['rows_per_epoch']:,.0f} rows an epoch, {figures['runs']} runs of {figures['epochs_per_run']} epochs"
+    runs = f"{figures['runs']} runs of {figures['epochs_per_run']} epochs"
+    title = f"{figures['input']}: {figures['rows_per_epoch']:,.0f} rows an epoch, {runs}"
     table = Table("what", "median (lowest–highest)", title=title)
     for stage, spread in figures["stage_seconds"].items():
         table.add_row(f"  {stage}", f"{_show(spread, 3)} s")

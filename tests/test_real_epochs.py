@@ -1,4 +1,5 @@
-"""Four real days: sealed without a chain, then bound to a Vault, published, attested and paid. Skipped where the data is not there."""
+"""Four real days: sealed without a chain, then bound to a Vault, published, attested and paid. Skipped where the data
+is not there."""
 
 import io
 import itertools
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.oracle.rows import EpochCount, count_rows
 
 from rewards import gates
 from rewards.bundles.store import Bundle
@@ -31,6 +31,7 @@ from rewards.jobs.workspace import Workspace
 from rewards.merkle import ClaimTree
 from rewards.schemas import ALLOCATIONS, CLAIMABLES, PUBLISHED, QUARANTINE
 from rewards.units import POOLS, PROVIDER
+from tests.oracle.rows import EpochCount, count_rows
 
 EPOCHS = range(4)
 CALENDAR = Calendar.from_genesis(datetime(2026, 1, 7, tzinfo=UTC))
@@ -89,7 +90,11 @@ def test_every_row_is_counted_as_the_independent_count_says(
     counts = bundle.manifest.counts
     assert counts["quarantined"] == {k: v for k, v in expected.quarantined.items() if v}
     assert counts["not_earning"] == {k: v for k, v in expected.not_earning.items() if v}
-    assert (counts["earning"], counts["repeated"], counts["late"]) == (expected.earning, expected.repeated, expected.late)
+    assert (counts["earning"], counts["repeated"], counts["late"]) == (
+        expected.earning,
+        expected.repeated,
+        expected.late,
+    )
     assert counts["rows"] == expected.counted
     assert int(counts["earning_fee_e8"]) == expected.earning_fee_e8
     reasons = dict(bundle.frame(QUARANTINE).group_by("reason").len().rows())
@@ -152,8 +157,11 @@ def test_proofs_verify_and_forgeries_do_not(sealed: Workspace) -> None:
             assert not ClaimTree.verify(bundle.manifest.root, pool, account, int(amount), leaf.proof[:-1])
 
 
-def test_openzeppelins_library_agrees_on_every_root_and_proof(sealed: Workspace, contracts: Path, tmp_path: Path) -> None:
-    """Each epoch's dump is loaded by the JavaScript library, which builds the same tree from the values and proves every leaf."""
+def test_openzeppelins_library_agrees_on_every_root_and_proof(
+    sealed: Workspace, contracts: Path, tmp_path: Path
+) -> None:
+    """Each epoch's dump is loaded by the JavaScript library, which builds the same tree from the values and proves
+    every leaf."""
     dumps, answers = tmp_path / "dumps", tmp_path / "answers"
     trees = [ClaimTree.build(bundle.frame(CLAIMABLES)) for bundle in _bundles(sealed)]
     dumps.write_text("".join(json.dumps(tree.dump()) + "\n" for tree in trees))
@@ -250,7 +258,9 @@ def test_four_epochs_are_published_attested_and_paid(night: Night, sealed: Works
             provider, first = leaves.row(-1)[1], int(leaves.row(-1)[2])
             paid.append(_claim(night, provider, 0, caller))
     paid.append(_claim(night, provider, 3, caller))
-    fourth = night.published.store.read(3).frame(CLAIMABLES).filter(pool=PROVIDER, account=provider)["cumulative_amount"][0]
+    fourth = (
+        night.published.store.read(3).frame(CLAIMABLES).filter(pool=PROVIDER, account=provider)["cumulative_amount"][0]
+    )
     assert paid == [first, int(fourth) - first]
     assert night.vault.balance_of(provider) == int(fourth) > first > 0
     assert _claim(night, provider, 3, caller) == 0

@@ -46,7 +46,9 @@ class DuckDBEngine:
         """See `rewards.ports.Engine.roll_up`."""
         for name, files in (("usage", usage), ("heartbeats", heartbeats)):
             if not files:
-                raise InputError(f"epoch {epoch.number}: no file of {name} to read; give the days of the epoch and the next")
+                raise InputError(
+                    f"epoch {epoch.number}: no file of {name} to read; give the days of the epoch and the next"
+                )
         self._scratch.mkdir(parents=True, exist_ok=True)
         with duckdb.connect() as connection:
             connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = {quote(self._memory)}")
@@ -95,8 +97,7 @@ class _Night:
         return step()
 
     def _frame(self, sql: str) -> pl.DataFrame:
-        frame = pl.DataFrame(self._db.sql(sql).to_arrow_table())
-        return frame
+        return pl.DataFrame(self._db.sql(sql).to_arrow_table())
 
     def _number(self, sql: str) -> int:
         return int(self._db.execute(sql).fetchall()[0][0] or 0)
@@ -124,7 +125,8 @@ class _Night:
         self._db.register("accounts_in", accounts.to_arrow())
         self._db.register("provisions_in", provisions.to_arrow())
         self._db.execute(
-            "CREATE TEMP TABLE accounts AS SELECT account_id, kind, wallet, epoch_us(suspended_at) AS suspended_us FROM accounts_in"
+            "CREATE TEMP TABLE accounts AS "
+            "SELECT account_id, kind, wallet, epoch_us(suspended_at) AS suspended_us FROM accounts_in"
         )
         self._db.execute(
             "CREATE TEMP TABLE provisions AS SELECT provision_id, provider_id, service_tier, "
@@ -154,19 +156,22 @@ class _Night:
             listed = ", ".join(quote(str(path)) for path in counted_before)
             known = f"SELECT DISTINCT id, content FROM read_parquet([{listed}])"
         self._db.execute(
-            f"CREATE TEMP TABLE seen AS SELECT c.key, CASE WHEN {_content_digest('r')} = known.content THEN 'same' ELSE 'other' END "
-            f"AS counted_before FROM candidates c JOIN ({known}) known ON known.id = {_digest('c.request_id')} JOIN r USING (key)"
+            f"""CREATE TEMP TABLE seen AS
+            SELECT c.key, CASE WHEN {_content_digest("r")} = known.content THEN 'same' ELSE 'other' END AS counted_before
+            FROM candidates c JOIN ({known}) known ON known.id = {_digest("c.request_id")} JOIN r USING (key)"""
         )
         self._db.execute(
             f"""CREATE TEMP TABLE k AS
             WITH contents AS (
-                SELECT request_id, count(*) AS contents FROM (SELECT DISTINCT {", ".join(content)} FROM doubled) GROUP BY request_id
+                SELECT request_id, count(*) AS contents FROM (SELECT DISTINCT {", ".join(content)} FROM doubled) GROUP
+                BY request_id
             ), placed AS (
                 SELECT key, request_id, row_number() OVER (
                     PARTITION BY request_id ORDER BY arrival_us, ingested_us NULLS LAST, file, row_number
                 ) AS place FROM doubled
             )
-            SELECT coalesce(placed.key, seen.key) AS key, coalesce(contents, 1) AS contents, coalesce(place, 1) AS place,
+            SELECT coalesce(placed.key, seen.key) AS key, coalesce(contents, 1) AS contents, coalesce(place, 1) AS
+            place,
                    counted_before
             FROM placed JOIN contents USING (request_id) FULL JOIN seen ON seen.key = placed.key"""
         )
@@ -225,19 +230,27 @@ class _Night:
 
     def _usage_coverage(self, files: Sequence[FeedFile]) -> Coverage:
         inside = f"started_us >= {self._epoch.start_us} AND started_us < {self._epoch.end_us}"
-        # A feed is closed up to its newest arrival, of rows whose own times are credible: one absurd row closes nothing.
+        # A feed is closed up to its newest arrival, of rows whose own times are credible: one absurd row closes
+        # nothing.
         # A feed without any arrival times is whole where a day's file is there: it closes that day, grace included.
         credible = f"({quality.first_rule(quality.early_rules(self._policy))}) = -1"
         grace = self._policy.rows.grace_minutes * quality.MINUTE_US
         closed = self._number(
-            f"SELECT coalesce(max(ingested_us) FILTER ({credible}), max(arrival_us) FILTER (ingested_us IS NULL) + {grace}) FROM feed r"
+            f"SELECT coalesce(max(ingested_us) FILTER ({credible}), "
+            f"max(arrival_us) FILTER (ingested_us IS NULL) + {grace}) FROM feed r"
         )
         return Coverage(
-            frozenset(f.day_end_us for f in files), self._hours("r", "started_us", inside), closed, self._number("SELECT count(*) FROM r")
+            frozenset(f.day_end_us for f in files),
+            self._hours("r", "started_us", inside),
+            closed,
+            self._number("SELECT count(*) FROM r"),
         )
 
     def _counts(self) -> Counts:
-        by_rule = {int(rule): int(n) for rule, n in self._db.execute("SELECT rule, count(*) FROM named GROUP BY rule").fetchall()}
+        by_rule = {
+            int(rule): int(n)
+            for rule, n in self._db.execute("SELECT rule, count(*) FROM named GROUP BY rule").fetchall()
+        }
         groups: dict[str, dict[str, int]] = {"quarantined": {}, "not_earning": {}, "repeated": {}}
         for index, rule in enumerate(self._rules):
             if index in by_rule:
@@ -259,17 +272,18 @@ class _Night:
 
     def _rollup(self) -> pl.DataFrame:
         reason = self._reason()
-        columns = "part, subject_id, endpoint, CAST(slot AS SMALLINT) AS slot, reason, requests, CAST(weight AS BIGINT) AS weight"
+        columns = "part, subject_id, endpoint, CAST(slot AS SMALLINT) AS slot, reason, requests"
         return ROLLUP.arrange(
             self._frame(
-                f"""SELECT {columns}, CAST(fee_e8 AS DECIMAL(38, 0)) AS fee_e8 FROM (
-                SELECT 'provision' AS part, provision_id AS subject_id, endpoint, CASE WHEN late THEN -1 ELSE hour END AS slot,
+                f"""SELECT {columns}, CAST(weight AS BIGINT) AS weight, CAST(fee_e8 AS DECIMAL(38, 0)) AS fee_e8 FROM (
+                SELECT 'provision' AS part, provision_id AS subject_id, endpoint, CASE WHEN late THEN -1 ELSE hour END
+                AS slot,
                     '' AS reason, count(*) AS requests, sum(weight) AS weight, sum(fee_e8) AS fee_e8
                 FROM earning WHERE earns_provider GROUP BY ALL
                 UNION ALL SELECT 'latency', provision_id, endpoint, bucket, '', count(*), 0, 0
                 FROM earning WHERE earns_provider AND NOT late AND weight = {BP} GROUP BY ALL
-                UNION ALL SELECT 'user', user_id, '', CASE WHEN late THEN -1 ELSE 0 END AS slot, '', count(*), 0, sum(fee_e8)
-                FROM earning WHERE earns_user GROUP BY ALL
+                UNION ALL SELECT 'user', user_id, '', CASE WHEN late THEN -1 ELSE 0 END AS slot, '', count(*), 0,
+                sum(fee_e8) FROM earning WHERE earns_user GROUP BY ALL
                 UNION ALL SELECT 'provision_not_counted', known_provision, '', 0, {reason} AS why, count(*), 0, 0
                 FROM named WHERE known_provision IS NOT NULL AND (rule >= 0 OR NOT earns_provider) GROUP BY ALL
                 UNION ALL SELECT 'user_not_counted', known_user, '', 0, {reason} AS why, count(*), 0, 0
@@ -296,7 +310,8 @@ class _Night:
                 {self._shown("column", "''")} AS "column", {self._shown("value", "NULL")} AS "value",
                 r.file AS file, r.row_number AS row
             FROM named JOIN r USING (key) LEFT JOIN accounts ua ON ua.account_id = r.user_id
-                LEFT JOIN provisions p ON p.provision_id = r.provision_id LEFT JOIN accounts pa ON pa.account_id = p.provider_id
+                LEFT JOIN provisions p ON p.provision_id = r.provision_id LEFT JOIN accounts pa ON pa.account_id =
+                p.provider_id
             WHERE rule IN ({", ".join(bad)})"""
         )
         counted = [str(i) for i, rule in enumerate(self._rules) if rule.group != "quarantined"]

@@ -53,7 +53,9 @@ def _fits(kind: str, sql_type: str) -> bool:
     return scale <= 8 and precision - scale <= 12
 
 
-def _check_names(file: FeedFile, names: Iterable[str], columns: Mapping[str, str], optional: frozenset[str]) -> frozenset[str]:
+def _check_names(
+    file: FeedFile, names: Iterable[str], columns: Mapping[str, str], optional: frozenset[str]
+) -> frozenset[str]:
     given = list(names)
     doubled = sorted({n for n in given if given.count(n) > 1})
     unknown = [n for n in given if n not in columns]
@@ -90,7 +92,12 @@ def _typed(name: str, kind: str) -> dict[str, str]:
 
 
 def _absent(name: str, kind: str) -> dict[str, str]:
-    types = {"time": ("BIGINT", "VARCHAR"), "decimal": ("HUGEINT", "VARCHAR"), "integer": ("BIGINT",), "boolean": ("BOOLEAN",)}
+    types = {
+        "time": ("BIGINT", "VARCHAR"),
+        "decimal": ("HUGEINT", "VARCHAR"),
+        "integer": ("BIGINT",),
+        "boolean": ("BOOLEAN",),
+    }
     return {
         alias: f"CAST(NULL AS {sql_type})"
         for alias, sql_type in zip(_typed(name, kind), types.get(kind, ("VARCHAR",)), strict=True)
@@ -109,11 +116,13 @@ def _parsed(name: str, kind: str) -> tuple[dict[str, str], str | None]:
     if kind in ("time", "decimal"):
         text_alias = list(columns)[1]
         columns[text_alias] = f"coalesce({columns[text_alias]}, {raw})"
-    return columns, f"{raw} IS NOT NULL AND {list(columns.values())[0]} IS NULL"
+    return columns, f"{raw} IS NOT NULL AND {next(iter(columns.values()))} IS NULL"
 
 
 def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], file: FeedFile, row: str, source: str) -> str:
-    column = "CASE " + " ".join(f"WHEN {c} THEN {quote(n)}" for n, c, _ in bad) + " END" if bad else "CAST(NULL AS VARCHAR)"
+    column = (
+        "CASE " + " ".join(f"WHEN {c} THEN {quote(n)}" for n, c, _ in bad) + " END" if bad else "CAST(NULL AS VARCHAR)"
+    )
     value = "CASE " + " ".join(f"WHEN {c} THEN {v}" for _, c, v in bad) + " END" if bad else "CAST(NULL AS VARCHAR)"
     listed = ", ".join(f'{sql} AS "{alias}"' for alias, sql in columns.items())
     return (
@@ -122,7 +131,9 @@ def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], file: Feed
     )
 
 
-def _parquet(connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]) -> str:
+def _parquet(
+    connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]
+) -> str:
     path = quote(str(file.path))
     described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
@@ -136,12 +147,22 @@ def _parquet(connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapp
         laid_out = _typed(name, kind) if name in given else _absent(name, kind)
         columns |= laid_out
         if kind == "time" and name in given:
-            bad.append((name, f's."{name}" IS NOT NULL AND {next(iter(laid_out.values()))} IS NULL', f'CAST(s."{name}" AS VARCHAR)'))
+            bad.append(
+                (
+                    name,
+                    f's."{name}" IS NOT NULL AND {next(iter(laid_out.values()))} IS NULL',
+                    f'CAST(s."{name}" AS VARCHAR)',
+                )
+            )
     return _layout(columns, bad, file, "s.file_row_number", f"read_parquet({path}, file_row_number = true)")
 
 
 def _from_text(
-    file: FeedFile, wanted: Mapping[str, str], given: frozenset[str], source: str, bad: Sequence[tuple[str, str, str]] = ()
+    file: FeedFile,
+    wanted: Mapping[str, str],
+    given: frozenset[str],
+    source: str,
+    bad: Sequence[tuple[str, str, str]] = (),
 ) -> str:
     columns: dict[str, str] = {}
     bad = list(bad)
@@ -194,7 +215,7 @@ def _ndjson(
     read = f"read_json({path}, format = 'newline_delimited', columns = {types})"
     texts = [_json_text(n, wanted[n]) for n in wanted if n in given]
     strings = [n for n in wanted if n in given and wanted[n] == "text"]
-    texts += [f"CASE WHEN {_is_not_string(n)} THEN CAST(j.\"{n}\" AS VARCHAR) END AS \"{n}!\"" for n in strings]
+    texts += [f'CASE WHEN {_is_not_string(n)} THEN CAST(j."{n}" AS VARCHAR) END AS "{n}!"' for n in strings]
     source = f"(SELECT {', '.join(texts)}, row_number() OVER () - 1 AS file_row_number FROM {read} j)"
     return _from_text(file, wanted, given, source, [(n, f's."{n}!" IS NOT NULL', f's."{n}!"') for n in strings])
 
@@ -216,7 +237,9 @@ def _json_text(name: str, kind: str) -> str:
     return f"{value} ->> '$' AS \"{name}\""
 
 
-def find_unreadable(connection: duckdb.DuckDBPyConnection, files: Sequence[FeedFile], laid_out: Sequence[str]) -> InputError | None:
+def find_unreadable(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[FeedFile], laid_out: Sequence[str]
+) -> InputError | None:
     """After a failed read of several files: the error of the first whose rows cannot be read, named by its file."""
     for file, rows in zip(files, laid_out, strict=True):
         try:
@@ -233,12 +256,15 @@ def _unreadable(file: FeedFile, error: Exception) -> InputError:
 
 
 def lay_out(
-    connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str] = frozenset()
+    connection: duckdb.DuckDBPyConnection,
+    file: FeedFile,
+    wanted: Mapping[str, str],
+    optional: frozenset[str] = frozenset(),
 ) -> str:
     """A SELECT over one file with typed columns, `bad_column`, `bad_value`, `file` and `row_number`.
 
-    A time becomes `<x>_us` and `<x>_text`, a decimal `<x>_e8` and `<x>_text`. Raises InputError for a file that is empty,
-    cannot be read, or has other columns or types than wanted.
+    A time becomes `<x>_us` and `<x>_text`, a decimal `<x>_e8` and `<x>_text`. Raises InputError for a file that is
+    empty, cannot be read, or has other columns or types than wanted.
     """
     try:
         if file.path.stat().st_size == 0:

@@ -1,4 +1,5 @@
-"""Runs that are interrupted, repeated, refused: the same bytes afterwards, nothing half-written, no second effect (I10, I13)."""
+"""Runs that are interrupted, repeated, refused: the same bytes afterwards, nothing half-written, no second effect
+(I10, I13)."""
 
 import os
 import random
@@ -178,7 +179,8 @@ def test_a_read_only_folder_is_one_clear_error(sample: Path, tmp_path: Path) -> 
 
 
 def test_rows_without_arrival_do_not_close_a_day(sample: Path, tmp_path: Path) -> None:
-    """The last day's file has a row without `ingested_at`; the rows of the grace, in the next day's file, are still to come."""
+    """The last day's file has a row without `ingested_at`; the rows of the grace, in the next day's file, are still to
+    come."""
     inputs = tmp_path / "inputs"
     shutil.copytree(sample, inputs)
     assert pl.read_parquet(inputs / "usage_records" / "2026-01-08.parquet")["ingested_at"].null_count() > 0
@@ -193,7 +195,9 @@ def test_one_absurd_arrival_does_not_close_a_feed(sample: Path, tmp_path: Path) 
     (inputs / "usage_records" / "2026-01-09.parquet").unlink()
     path = inputs / "usage_records" / "2026-01-08.parquet"
     rows = pl.read_parquet(path)
-    absurd = rows.head(1).with_columns(ingested_at=pl.lit(datetime(2999, 1, 1, tzinfo=UTC)).cast(rows.schema["ingested_at"]))
+    absurd = rows.head(1).with_columns(
+        ingested_at=pl.lit(datetime(2999, 1, 1, tzinfo=UTC)).cast(rows.schema["ingested_at"])
+    )
     pl.concat([rows, absurd]).write_parquet(path)
     with pytest.raises(GateRefused, match="usage_records ends too early"):
         _run(tmp_path / "data", inputs)
