@@ -1,5 +1,6 @@
 """Settings to a connected Vault and to signers: the one place that reads keys."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewards.chain.client import Chain, connect
@@ -16,7 +17,7 @@ from rewards.units import Address, parse_address
 def open_chain(settings: Settings) -> Chain:
     """The configured chain, its id checked; raises UsageError when none is configured, ChainError when it does not answer."""
     if settings.rpc_url is None:
-        raise UsageError("no chain is configured; set REWARDS_RPC_URL and REWARDS_CHAIN_ID (or give --deployment)")
+        raise UsageError("no chain is configured; set REWARDS_RPC_URL, and REWARDS_CHAIN_ID or --deployment")
     chain_id = settings.chain_id
     if chain_id is None and settings.deployment is not None:
         chain_id = read_deployment(settings.deployment).chain_id
@@ -29,7 +30,7 @@ def open_vault(settings: Settings) -> Vault:
     """The configured Vault: the deployment file that is named, or the checkout's for the chain id."""
     chain = open_chain(settings)
     path = settings.deployment or deployment_path(chain.chain_id)
-    sender = Sender(chain, Patience(), settings.max_fee_wei)
+    sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     return Vault(chain, read_deployment(path), sender)
 
 
@@ -51,24 +52,26 @@ def open_signer(settings: Settings, role: Role) -> Signer:
     return LocalSigner.from_keystore(text, settings.keystore_password)
 
 
-def deploy(settings: Settings, roles: dict[str, str], token: str | None, out: Path | None, **vault: int) -> tuple[Deployment, Path]:
+def deploy(
+    settings: Settings, roles: Mapping[str, Sequence[str]], token: str | None, out: Path | None, **vault: int
+) -> tuple[Deployment, Path]:
     """Deploy the token (unless one is given) and the Vault with these role holders, and record both.
 
-    `roles`: admin, publisher, attester, guardian, treasurer to address. Refuses to overwrite a record.
+    `roles`: admin (one), publisher, attester, guardian, treasurer to addresses. Refuses to overwrite a record.
     """
     chain = open_chain(settings)
     signer = open_signer(settings, "deployer")
     path = out or deployment_path(chain.chain_id)
     if path.exists():
         raise UsageError(f"{path} already records a deployment; give --out for another one, or remove it if that Vault is abandoned")
-    sender = Sender(chain, Patience(), settings.max_fee_wei)
-    holders = {role: parse_address(address) for role, address in roles.items()}
+    sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
+    holders = {role: [parse_address(address) for address in addresses] for role, addresses in roles.items()}
     wanted = VaultSettings(
-        admin=holders["admin"],
-        publishers=[holders["publisher"]],
-        attesters=[holders["attester"]],
-        guardians=[holders["guardian"]],
-        treasurers=[holders["treasurer"]],
+        admin=holders["admin"][0],
+        publishers=holders["publisher"],
+        attesters=holders["attester"],
+        guardians=holders["guardian"],
+        treasurers=holders["treasurer"],
         **vault,
     )
     paid_in: Address = parse_address(token) if token else deploy_token(sender, signer)

@@ -1,16 +1,22 @@
 """What an address can claim, with its proofs, and the claim itself."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rewards.chain.signers import Signer
-from rewards.chain.vault import Vault
-from rewards.errors import InputError, UsageError
+from rewards.bundles.disk import write_file
+from rewards.errors import Disagreement, InputError, UsageError
 from rewards.jobs.workspace import Workspace
 from rewards.merkle import ClaimTree, NotClaimable, read_proof
 from rewards.ports import Receipt
+from rewards.schemas import CLAIMABLES
 from rewards.units import POOL_NAMES, POOLS, Address
+
+if TYPE_CHECKING:  # proofs and exports need no chain, and web3 is slow to import
+    from rewards.chain.signers import Signer
+    from rewards.chain.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,9 @@ def find_claimables(workspace: Workspace, account: Address, epoch: int | None = 
     return found
 
 
-def claim_all(workspace: Workspace, account: Address, vault: Vault, signer: Signer, epoch: int | None = None) -> list[Payment]:
+def claim_all(
+    workspace: Workspace, account: Address, vault: "Vault", signer: "Signer", epoch: int | None = None
+) -> list[Payment]:
     """Claim every pool of an address against an active root (default: the newest active one). Anyone may; it pays the account."""
     active = vault.latest_active_epoch() if epoch is None else epoch
     if active is None:
@@ -81,3 +89,20 @@ def claim_all(workspace: Workspace, account: Address, vault: Vault, signer: Sign
     if not payments:
         raise UsageError(f"{account} has nothing claimable in epoch {active}; check the address")
     return payments
+
+
+def dump_tree(workspace: Workspace, epoch: int) -> dict[str, Any]:
+    """The claim tree of an epoch in the `standard-v1` format; raises Disagreement when it has not the manifest's root."""
+    bundle = workspace.store.read(epoch)
+    tree = ClaimTree.build(bundle.frame(CLAIMABLES))
+    if tree.root != bundle.manifest.root:
+        raise Disagreement(
+            f"{bundle.folder}/claimables.parquet gives root 0x{tree.root.hex()}, the manifest says 0x{bundle.manifest.root.hex()}; "
+            "get the published files again"
+        )
+    return tree.dump()
+
+
+def write_dump(dump: Mapping[str, Any], path: Path) -> None:
+    """Write a dumped tree as a whole; raises StorageError."""
+    write_file(path, (json.dumps(dump) + "\n").encode())

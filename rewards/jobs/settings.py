@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -12,6 +13,9 @@ from rewards.epoch import Calendar
 from rewards.errors import UsageError
 
 Role = Literal["deployer", "publisher", "attester", "guardian", "claimer"]
+
+SHORTEST_SECRET = 4
+"""Characters of the shortest text that `list_secrets` names."""
 
 
 class Settings(BaseSettings):
@@ -26,6 +30,7 @@ class Settings(BaseSettings):
     memory: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
     threads: int | None = Field(default=None, ge=1)
     finality_seconds: float = Field(default=0.0, ge=0)
+    poll_seconds: float = Field(default=2.0, gt=0)
 
     rpc_url: SecretStr | None = None
     chain_id: int | None = None
@@ -80,3 +85,15 @@ def load_settings(**given: object) -> Settings:
         raise UsageError(f"setting {name}: {first['msg']}; mend REWARDS_{name.upper()}, .env or the settings file") from error
     except ValueError as error:  # a settings file that is not TOML
         raise UsageError(f"the settings file cannot be read: {error}; mend rewards.toml or REWARDS_CONFIG") from error
+
+
+def list_secrets() -> list[str]:
+    """What no output may show, longest first: keys, passwords, and every part of the RPC URL but its scheme, host and port."""
+    settings = load_settings()
+    held = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    url = urlsplit(held.pop("rpc_url", ""))
+    parts = [p for p in (url.username, url.password, url.path.strip("/"), url.query, url.fragment) if p]
+    found = [text for part in parts for text in (part, unquote(part))]
+    found += [text for secret in held.values() for text in (secret, secret.removeprefix("0x"))]
+    # Shorter ones would blot out half of every message, and protect nothing.
+    return sorted({s for s in found if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)

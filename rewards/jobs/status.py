@@ -1,11 +1,14 @@
 """Where every epoch stands: sealed here, pending, active or revoked on the chain, with its findings."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rewards.chain.vault import Vault
 from rewards.errors import Finding
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import Manifest
+
+if TYPE_CHECKING:  # the state here needs no chain, and web3 is slow to import
+    from rewards.chain.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class EpochStatus:
     findings: tuple[Finding, ...]
 
 
-def read_status(workspace: Workspace, vault: Vault | None = None) -> list[EpochStatus]:
+def read_status(workspace: Workspace, vault: "Vault | None" = None) -> list[EpochStatus]:
     """Every epoch that the ledger knows, ascending; with a Vault, as the chain sees it."""
     sealed = {e.number: e for e in workspace.ledger.sealed()}
     findings = workspace.ledger.findings()
@@ -36,7 +39,7 @@ def read_status(workspace: Workspace, vault: Vault | None = None) -> list[EpochS
     return rows
 
 
-def _state(manifest: Manifest, vault: Vault | None) -> str:
+def _state(manifest: Manifest, vault: "Vault | None") -> str:
     record = vault.root_at(manifest.epoch.number) if vault is not None else None
     if record is None or record.status == "revoked":
         return "sealed"

@@ -1,0 +1,186 @@
+"""Commands on epochs under one data folder: demo, run, status, verify, export."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rewards.cli.answers import print_json, print_lines, print_pairs
+from rewards.cli.epoch_answers import (
+    describe_outcome,
+    describe_status,
+    describe_vault,
+    describe_verdict,
+    print_outcome,
+    print_status,
+)
+from rewards.cli.failures import Failure, describe_finding, finding_line, report_failure
+from rewards.cli.options import (
+    AsJson,
+    Data,
+    Deployment,
+    EngineName,
+    Epoch,
+    ExportFormat,
+    Genesis,
+    Inputs,
+    Policies,
+    Verbose,
+    parse_epochs,
+)
+from rewards.cli.stages import Stages
+from rewards.errors import Disagreement
+
+if TYPE_CHECKING:
+    from rewards.chain.vault import Vault
+    from rewards.errors import Finding
+    from rewards.jobs.settings import Settings
+
+
+def demo(data: Data = None, verbose: Verbose = False, as_json: AsJson = False) -> None:
+    """Run one sample epoch to paid claims, on a chain inside this process."""
+    with Stages(1, verbose) as stages:
+        stages.report("import libraries")
+        from rewards.jobs.demo import run_demo
+        from rewards.jobs.settings import load_settings
+
+        report = run_demo(data or load_settings().data / "demo", stages.report)
+    if as_json:
+        print_json(report.to_json())
+        return
+    print_pairs(report.lines())
+    print_lines(["", "Try in DuckDB:", *(f"  {query}" for query in report.queries)])
+
+
+def run(
+    epochs: Annotated[str, typer.Option(metavar="A..B", help="First and last epoch, or one.", show_default=False)],
+    inputs: Inputs = None,
+    data: Data = None,
+    genesis: Genesis = None,
+    policies: Policies = None,
+    deployment: Deployment = None,
+    engine: Annotated[EngineName, typer.Option(help="What rolls usage up.")] = EngineName.DUCKDB,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute, gate and seal epochs in order; sealed ones are left alone.
+
+    With --deployment they are bound to that Vault; without, to no chain, and cannot be published.
+    """
+    from rewards.jobs.run import run_epochs, run_settings
+    from rewards.jobs.settings import load_settings
+    from rewards.jobs.workspace import Workspace
+
+    numbers = parse_epochs(epochs)
+    settings = load_settings(data=data, inputs=inputs, genesis=genesis, policies=policies, deployment=deployment)
+    vault = open_vault_lazily(settings) if settings.deployment else None
+    given = run_settings(settings, vault)
+    done = []
+    with Stages(len(numbers), verbose) as stages:
+
+        def report(number: int, stage: str) -> None:
+            stages.report(f"epoch {number}: {stage}")
+
+        for outcome in run_epochs(Workspace(settings.data), given, numbers, report):
+            stages.finish_part()
+            done.append(outcome)
+            if not as_json:
+                print_outcome(outcome)
+    if as_json:
+        print_json({"engine": engine.value, "epochs": [describe_outcome(o) for o in done]})
+
+
+def open_vault_lazily(settings: "Settings") -> "Vault":
+    """The configured Vault; web3, a second of imports, is what a command without a chain does not wait for."""
+    from rewards.jobs.chain import open_vault
+
+    return open_vault(settings)
+
+
+def status(data: Data = None, deployment: Deployment = None, as_json: AsJson = False) -> None:
+    """Epochs and their states, roots, totals, findings; on the chain too when one is configured."""
+    from rewards.jobs.settings import load_settings
+    from rewards.jobs.status import read_status
+    from rewards.jobs.workspace import Workspace
+
+    settings = load_settings(data=data, deployment=deployment)
+    vault = open_vault_lazily(settings) if settings.rpc_url else None
+    epochs = read_status(Workspace(settings.data), vault)
+    if as_json:
+        print_json({"vault": describe_vault(vault), "epochs": [describe_status(e) for e in epochs]})
+    elif epochs:
+        print_status(epochs)
+    else:
+        print_lines([f"no epoch under {settings.data}; rewards run makes one"])
+
+
+def verify(
+    epoch: Epoch,
+    data: Data = None,
+    manifest_hash: Annotated[
+        str | None,
+        typer.Option(metavar="H", help="SHA-256 that the manifest must have, such as the Vault's.", show_default=False),
+    ] = None,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute an epoch from its published files and the ones before it, and check every digest."""
+    from rewards.jobs.settings import load_settings
+    from rewards.jobs.verify import verify_epoch
+
+    folder = load_settings(data=data).data
+    with Stages(1, verbose) as stages:
+        verdict = verify_epoch(folder, epoch, manifest_hash, stages.report)
+    if as_json:
+        print_json(describe_verdict(verdict))
+    else:
+        print_lines(
+            f"{'✗' if c.problem else '✓'} {c.name}{f': {c.problem}' if c.problem else ''}" for c in verdict.checks
+        )
+    if not verdict.agrees:
+        wrong = sum(1 for check in verdict.checks if check.problem)
+        _end_in_disagreement(
+            f"epoch {epoch} under {folder} fails {wrong} of {len(verdict.checks)} checks; trust none of its numbers"
+        )
+    if not as_json:
+        print_lines([f"epoch {epoch} agrees: root 0x{verdict.root.hex()}, manifest {verdict.manifest}"])
+
+
+def _end_in_disagreement(message: str) -> None:
+    """Leave with status 6 after an answer that already tells the disagreement: a line on stderr, no second document."""
+    report_failure(Failure("Disagreement", message, Disagreement.exit_code), None, as_json=False, with_traceback=False)
+    raise typer.Exit(Disagreement.exit_code)
+
+
+def print_findings(findings: "Iterable[Finding]", as_json: bool, agreement: str) -> None:
+    """Findings of a comparison; leaves with status 6 when there are any."""
+    found = list(findings)
+    if as_json:
+        print_json({"agrees": not found, "findings": [describe_finding(f) for f in found]})
+    else:
+        print_lines([f"✗ {finding_line(f)}" for f in found] or [f"✓ {agreement}"])
+    if found:
+        _end_in_disagreement(f"{len(found)} finding(s); see {describe_finding(found[0])['runbook']}")
+
+
+def export(
+    epoch: Epoch,
+    format: Annotated[
+        ExportFormat, typer.Option("--format", help="Format of the claim tree.")
+    ] = ExportFormat.OPENZEPPELIN,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write; else stdout.", show_default=False)
+    ] = None,
+    data: Data = None,
+) -> None:
+    """The claim tree of an epoch as JSON that @openzeppelin/merkle-tree loads."""
+    from rewards.jobs.claims import dump_tree, write_dump
+    from rewards.jobs.settings import load_settings
+    from rewards.jobs.workspace import Workspace
+
+    dump = dump_tree(Workspace(load_settings(data=data).data), epoch)
+    if out is None:
+        print_json(dump)
+    else:
+        write_dump(dump, out)

@@ -1,0 +1,292 @@
+"""What goes to which stream, how the command ends, what it never shows, and that help is light."""
+
+import http.server
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from rewards.cli.failures import describe_error, redact
+from tests.cli.conftest import Rewards, clean_environment, spawn_rewards
+
+COMMANDS = (
+    "demo", "run", "deploy", "publish", "attest", "revoke", "claim", "reconcile", "status", "proof", "verify", "export",
+)  # fmt: skip
+HEAVY = ("duckdb", "pandera", "polars", "prefect", "pydantic", "web3")
+CALL = "import sys; from rewards.cli import main; sys.argv[0] = 'rewards'; main()"
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+KEY = "5ec7e7" * 10 + "beef"
+URL_PATH, URL_USER, URL_PASSWORD, KEYSTORE_PASSWORD = (
+    "v3-project-of-mine",
+    "operator-name",
+    "pass w0rd!",
+    "open-sesame-2",
+)
+
+
+def list_imported(calls: Sequence[Sequence[str]]) -> tuple[set[str], str]:
+    """Which heavy libraries a process has imported after these calls, each of which must succeed; and its stdout."""
+    code = (
+        "import json, sys\nfrom rewards.cli import run_command\n"
+        f"statuses = [run_command(call) for call in {calls!r}]\n"
+        f"print(json.dumps([statuses, sorted(set({HEAVY!r}) & set(sys.modules))]), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean_environment())
+    statuses, imported = json.loads(done.stderr)
+    assert statuses == [0] * len(calls)
+    return set(imported), done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    imported, shown = list_imported([["--help"], ["--version"]])
+    assert imported == set()
+    assert [name for name in COMMANDS if name not in shown] == []
+    assert f"rewards {version('cxpt-rewards')}" in shown
+    # Typer itself parses the parameters of any command with pydantic.
+    assert list_imported([[name, "--help"] for name in COMMANDS])[0] <= {"pydantic"}
+
+
+def test_no_arguments_print_help(rewards: Rewards) -> None:
+    said = rewards()
+    assert (said.status, said.err) == (0, "")
+    assert "Usage: rewards" in said.out
+
+
+def test_streams_and_statuses_of_a_process(sealed: Path) -> None:
+    missing = spawn_rewards("verify", 9, "--data", sealed)
+    assert (missing.status, missing.out, len(missing.err.splitlines())) == (5, "", 1)
+    misused = spawn_rewards("verify", "nine")
+    assert (misused.status, misused.out, len(misused.err.splitlines())) == (2, "", 1)
+
+
+def test_an_error_is_one_json_document_too(rewards: Rewards, sealed: Path) -> None:
+    for arguments, kind, status in ((("verify", 9), "InputError", 5), (("verify", "x"), "UsageError", 2)):
+        said = rewards(*arguments, "--data", sealed, "--json")
+        told = said.document["error"]
+        assert (said.status, told["kind"], told["exit_code"]) == (status, kind, status)
+        assert said.error == f"error: {told['message']}"
+
+
+def test_traceback_only_when_asked(rewards: Rewards, sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Traceback" not in rewards("verify", 9, "--data", sealed).err
+    assert "Traceback" in rewards("verify", 9, "--data", sealed, "--traceback").err
+    monkeypatch.setenv("REWARDS_TRACEBACK", "0")
+    assert "Traceback" not in rewards("verify", 9, "--data", sealed).err
+    monkeypatch.setenv("REWARDS_TRACEBACK", "1")
+    assert "Traceback" in rewards("verify", 9, "--data", sealed).err
+
+
+def test_an_unforeseen_error_says_its_type(rewards: Rewards, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rewards.jobs import status
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("on\nseveral\x1b[31m lines")
+
+    monkeypatch.setattr(status, "read_status", fail)
+    said = rewards("status")
+    assert (said.status, said.out, len(said.err.splitlines())) == (1, "", 1)
+    assert "ZeroDivisionError" in said.error
+    assert "REWARDS_TRACEBACK=1" in said.error
+    assert "\x1b" not in said.err
+    assert describe_error(ZeroDivisionError("x")).exit_code == 1
+
+
+def test_a_closed_pipe_is_silent(sealed: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", CALL, "export", "1", "--data", str(sealed)]
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=clean_environment()
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_an_interrupt_is_one_line_and_the_next_run_works(rewards: Rewards, sample: Path, tmp_path: Path) -> None:
+    arguments = ["run", "--inputs", str(sample), "--data", str(tmp_path), "--epochs", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", CALL, *arguments, "--verbose"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == "epoch 0: read tables\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, ""), err
+    assert [line for line in err.splitlines() if not line.startswith("epoch 0: ")] == [
+        "error: interrupted; run the command again, it goes on where it stopped"
+    ]
+    assert not (tmp_path / "epochs").exists()
+    assert rewards(*arguments).status == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("Query interrupted")], ids=["python", "duckdb"])
+def test_an_interrupt_reads_the_same_wherever_it_strikes(
+    rewards: Rewards, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    from rewards.jobs import status
+
+    def interrupt(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(status, "read_status", interrupt)
+    said = rewards("status")
+    assert (said.status, said.out, len(said.err.splitlines())) == (130, "", 1)
+    assert "interrupted" in said.error
+
+
+def run_on_terminal(*arguments: object, **more: str) -> tuple[str, str]:
+    """Stdout and stderr of a command that believes both to be terminals of their own."""
+    ends = [pty.openpty() for _ in range(2)]
+    environment = clean_environment(TERM="xterm-256color", COLUMNS="160", **more)
+    command = [sys.executable, "-c", CALL, *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=ends[0][1], stderr=ends[1][1], env=environment)
+    shown: list[list[bytes]] = [[], []]
+
+    def read(which: int) -> None:
+        while True:
+            try:
+                part = os.read(ends[which][0], 65536)
+            except OSError:
+                return
+            shown[which].append(part)
+
+    for _, child in ends:
+        os.close(child)
+    readers = [threading.Thread(target=read, args=(which,)) for which in range(2)]
+    for reader in readers:
+        reader.start()
+    assert process.wait(timeout=60) == 0
+    for reader in readers:
+        reader.join(timeout=10)
+    for parent, _ in ends:
+        os.close(parent)
+    return b"".join(shown[0]).decode(), b"".join(shown[1]).decode()
+
+
+def test_a_terminal_gets_colour_unless_told_not_to(sealed: Path) -> None:
+    assert COLOUR.search(run_on_terminal("status", "--data", sealed)[0])
+    out, err = run_on_terminal("verify", 1, "--data", sealed, NO_COLOR="1")
+    assert "✓ root" in out
+    assert "recompute" not in out
+    assert "recompute" in err  # the bar, which moves the cursor
+    assert "\x1b[" in err
+    assert not COLOUR.search(out + err)
+
+
+class _Node(http.server.BaseHTTPRequestHandler):
+    """Answers every call as chain 1, or refuses it as a node does that wants another password."""
+
+    refuses = False
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": "0x1"}).encode()
+        self.send_response(401 if self.refuses else 200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the test's output is the command's."""
+
+
+@pytest.fixture
+def node() -> Iterator[tuple[type[_Node], str]]:
+    """A node on a free port: its behaviour, and its address with every kind of secret in it."""
+    answering = type("_Answering", (_Node,), {})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        credentials = f"{URL_USER}:{URL_PASSWORD.replace(' ', '%20')}"
+        yield answering, f"http://{credentials}@127.0.0.1:{server.server_port}/{URL_PATH}?token={KEY[:20]}"
+        server.shutdown()
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """A record of a Vault that no chain has."""
+    account = "0x" + "12" * 20
+    fields = {
+        "chain_id": 31337,
+        "token": account,
+        "vault": account,
+        "deployed_block": 1,
+        "first_epoch": 0,
+        "admin": account,
+    }
+    path = tmp_path / "deployment.json"
+    path.write_text(json.dumps(fields | {"block_hash": "0x" + "34" * 32}))
+    return path
+
+
+def test_a_wrong_chain_id_is_told_before_anything_is_done(
+    rewards: Rewards,
+    node: tuple[type[_Node], str],
+    record: Path,
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REWARDS_RPC_URL", node[1])
+    said = rewards("run", "--inputs", sample, "--data", tmp_path / "data", "--epochs", "0", "--deployment", record)
+    assert (said.status, len(said.err.splitlines())) == (4, 1)
+    assert "is chain 1, not 31337" in said.error
+    assert not (tmp_path / "data").exists()
+
+
+def test_no_secret_is_ever_shown(
+    rewards: Rewards,
+    node: tuple[type[_Node], str],
+    record: Path,
+    sealed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keystore = tmp_path / "keystore.json"
+    keystore.write_text(json.dumps(Account.encrypt(bytes.fromhex(KEY), "another password", iterations=2)))
+    everything = ""
+
+    def collect(*arguments: object, status: int) -> None:
+        nonlocal everything
+        for more in ((), ("--traceback",), ("--json", "--traceback")):
+            said = rewards(*arguments, "--data", sealed, *more)
+            assert said.status == status, said.err
+            everything += said.out + said.err
+
+    deployment = ("--deployment", record)
+    monkeypatch.setenv("REWARDS_RPC_URL", node[1])
+    monkeypatch.setenv("REWARDS_PUBLISHER_KEY", "0x" + KEY)
+    monkeypatch.setenv("REWARDS_KEYSTORE_PASSWORD", KEYSTORE_PASSWORD)
+    monkeypatch.setenv("REWARDS_GUARDIAN_KEYSTORE", str(keystore))
+    collect("publish", 0, *deployment, status=4)  # the wrong chain
+    monkeypatch.setattr(node[0], "refuses", True)
+    collect("publish", 0, *deployment, status=4)  # a refusal that quotes the address
+    collect("revoke", 0, "--reason", "x", *deployment, status=2)  # a password that does not open
+    monkeypatch.setenv("REWARDS_RPC_URL", node[1].replace("http://", "ftp://"))
+    collect("status", *deployment, status=4)  # not an address
+    monkeypatch.setenv("REWARDS_RPC_URL", node[1].replace("127.0.0.1", "127.0.0.1:x"))
+    collect("status", *deployment, status=4)
+    monkeypatch.setenv("REWARDS_RPC_URL", node[1])
+    monkeypatch.setenv("REWARDS_PUBLISHER_KEY", KEY + "00")
+    collect("publish", 0, *deployment, status=2)  # not a key
+    monkeypatch.setenv("REWARDS_CHAIN_ID", "one")
+    collect("status", status=2)  # a setting that does not parse, beside the secrets
+    assert "Traceback" in everything
+    planted = (KEY, KEY[:20], URL_PATH, URL_USER, URL_PASSWORD, URL_PASSWORD.replace(" ", "%20"), KEYSTORE_PASSWORD)
+    assert [secret for secret in planted if secret in everything] == []
+
+
+def test_redacting_blots_out_each_secret() -> None:
+    assert redact("a pass, a word, a pass", ["pass", "word"]) == "a [secret], a [secret], a [secret]"
