@@ -158,7 +158,7 @@ def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list
 
 
 def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> list[Finding]:
-    """The plain-Python reference gives the same score, cap and amount for every account, and the same claimable for every wallet."""
+    """The plain-Python reference gives the same score, cap and amount for every account, and the same balances."""
     expected = _reference_amounts(inputs, result, previous, policy)
     observed = {
         (pool, account): (score, int(cap), int(amount))
@@ -178,7 +178,7 @@ def _check_credits(inputs: EpochInputs, result: EpochResult, previous: Previous,
     observed = _balances(result.claimables, result.state)
     wrong = sorted(k for k in expected.keys() | observed.keys() if expected[k] != observed[k])
     return [
-        Finding("reference", f"{len(wrong)} balances differ from the reference, such as {kind} of {owner} in pool {POOL_NAMES.get(pool, pool)}",
+        Finding("reference", f"{len(wrong)} balances differ from the reference, such as {kind} of {owner} in pool {pool}",
                 str(expected[kind, pool, owner, epoch]), str(observed[kind, pool, owner, epoch]))
         for kind, pool, owner, epoch in wrong[:SHOWN]
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from rewards.units import POOL_NAMES, POOLS, ZERO_ROOT, Address, parse_address, 
 FORMAT = "cxpt-epoch-1"
 MAX_NATURAL = 2**53 - 1
 """The largest number that every reader of JSON takes exactly; amounts are strings."""
+MAX_DEPTH = 32
 
 FILES = (
     "accounts.parquet",
@@ -153,6 +154,7 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
 def parse_manifest(source: bytes, origin: str) -> Manifest:
     """A manifest from its bytes, which must be canonical; raises Disagreement naming `origin` and what is wrong."""
     try:
+        require_shallow(source)
         manifest = _from_json(json.loads(source))
         canonical = manifest.to_bytes()
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, UsageError) as error:
@@ -160,6 +162,15 @@ def parse_manifest(source: bytes, origin: str) -> Manifest:
     if canonical != source:
         raise Disagreement(f"{origin} is not in canonical form (RFC 8785), so its digest means nothing; get it again")
     return manifest
+
+
+def require_shallow(source: bytes) -> None:
+    """Raise ValueError for JSON nested deeper than MAX_DEPTH. The parser itself may crash on it: libraries lift Python's limit."""
+    depth = 0
+    for bracket in re.findall(rb"[\[\]{}]", re.sub(rb'"(?:[^"\\]|\\.)*"', b"", source)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:

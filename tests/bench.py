@@ -33,12 +33,12 @@ def close_epochs(inputs: Path, data: Path, last: int) -> dict[str, Any]:
     MB."""
     from rewards.epoch import Calendar
     from rewards.jobs.run import RunSettings, run_epochs
-    from rewards.jobs.settings import Settings
+    from rewards.jobs.settings import POLICIES
     from rewards.jobs.verify import verify_epoch
     from rewards.jobs.workspace import Workspace
 
     calendar = Calendar.from_genesis(datetime(2026, 1, 7, tzinfo=UTC))
-    settings = RunSettings(inputs, Settings.model_fields["policies"].default, calendar)
+    settings = RunSettings(inputs, POLICIES, calendar)
     epochs = []
     began = time.perf_counter()
     for outcome in run_epochs(Workspace(data), settings, range(last + 1)):

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from rewards import gates
+from rewards.compute import compute_epoch
 from rewards.epoch import DAY_US
 from rewards.errors import Finding, GateRefused, refuse
 from rewards.jobs import run
@@ -163,8 +164,12 @@ def test_conserve_refuses_a_unit_in_the_books(case: Case, pool: int, field: str,
     for unit in (1, -1):
         books = case.prepared.result.totals
         wrong = replace(books[pool], **{field: getattr(books[pool], field) + unit})
-        findings = [f for f in case.conserved(totals={**books, pool: wrong}) if "allocations pass the pool" not in f.message]
-        if field != "carry_over" or books[pool].carry_over or unit > 0:  # one below an empty carry-over is named as well
+        findings = [
+            f for f in case.conserved(totals={**books, pool: wrong}) if "allocations pass the pool" not in f.message
+        ]
+        if (
+            field != "carry_over" or books[pool].carry_over or unit > 0
+        ):  # one below an empty carry-over is named as well
             assert [next(m for m in messages if m in f.message) for f in findings] == messages
         assert findings and all(f.gate == "conserve" and f.refuses and f.expected != f.observed for f in findings)
 
@@ -172,21 +177,29 @@ def test_conserve_refuses_a_unit_in_the_books(case: Case, pool: int, field: str,
 def test_conserve_refuses_more_than_was_deposited(case: Case) -> None:
     books = case.prepared.result.totals
     spent = replace(books[USER], carry_over=-1, claimables=books[USER].claimables + books[USER].carry_over + 1)
-    assert "more is paid than was deposited" in {f.message.split(": ")[1] for f in case.conserved(totals={**books, USER: spent})}
+    assert "more is paid than was deposited" in {
+        f.message.split(": ")[1] for f in case.conserved(totals={**books, USER: spent})
+    }
 
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_conserve_refuses_money_from_nowhere(case: Case, pool: int) -> None:
     """One unit more in a row that the books do not know."""
     result, row = case.prepared.result, case.prepared.result.claimables["pool"].to_list().index(pool)
-    _only(case.conserved(claimables=add_unit(result.claimables, "cumulative_amount", row)), "conserve", "claimables do not add up")
+    _only(
+        case.conserved(claimables=add_unit(result.claimables, "cumulative_amount", row)),
+        "conserve",
+        "claimables do not add up",
+    )
     held = result.state.with_row_index().filter((pl.col("kind") == "held") & (pl.col("pool") == pool))["index"][0]
     _only(case.conserved(state=add_unit(result.state, "amount", held)), "conserve", "held amounts do not add up")
 
 
 def test_conserve_refuses_an_amount_above_its_cap_and_shares_that_do_not_add_up(case: Case) -> None:
     frame = case.prepared.result.allocations
-    lower = frame.with_columns(cap=pl.when(pl.int_range(pl.len()) == 0).then(pl.col("amount") - 1).otherwise(pl.col("cap")))
+    lower = frame.with_columns(
+        cap=pl.when(pl.int_range(pl.len()) == 0).then(pl.col("amount") - 1).otherwise(pl.col("cap"))
+    )
     finding = _only(case.conserved(allocations=lower.cast(frame.schema)), "conserve", "pass their cap")
     assert int(finding.observed) == int(finding.expected) + 1
     exact = frame.with_columns(cap="amount")
@@ -230,7 +243,10 @@ def test_successor_passes_equal_and_rising_claimables(case: Case) -> None:
         (lambda before: add_unit(before, "cumulative_amount", 0, -1), "(1 times)"),
         (lambda before: before.slice(1), "None (None times)"),
         (lambda before: pl.concat([before, before.head(1)]), "(2 times)"),
-        (lambda before: before.with_columns(pl.lit(3, dtype=pl.Int8).alias("pool")).head(1).vstack(before.slice(1)), "None"),
+        (
+            lambda before: before.with_columns(pl.lit(3, dtype=pl.Int8).alias("pool")).head(1).vstack(before.slice(1)),
+            "None",
+        ),
     ],
     ids=["fell by a unit", "vanished", "doubled", "moved to another pool"],
 )
@@ -298,14 +314,18 @@ def test_reference_refuses_a_unit_moved_between_wallets_or_holders(case: Case) -
     findings = case.referenced(claimables=moved)
     assert [f.message.split(" such as ")[1].split(" of ")[0] for f in findings] == ["claimable", "claimable"]
     assert case.conserved(claimables=moved) == []
-    rows = result.state.with_row_index().filter((pl.col("kind") == "held") & (pl.col("pool") == USER))["index"].to_list()
+    rows = (
+        result.state.with_row_index().filter((pl.col("kind") == "held") & (pl.col("pool") == USER))["index"].to_list()
+    )
     held = add_unit(add_unit(result.state, "amount", rows[0], -1), "amount", rows[1])
     assert {f.message.split(" such as ")[1].split(" of ")[0] for f in case.referenced(state=held)} == {"held"}
 
 
 def test_reference_follows_held_amounts_debts_and_corrections(case: Case) -> None:
     """Suspension, crediting, ageing, debts and corrections, against the computation itself."""
-    accounts = pl.concat([case.prepared.inputs.accounts, people_frame().filter(pl.col("account_id").is_in(["gone", "left", "prov"]))])
+    accounts = pl.concat(
+        [case.prepared.inputs.accounts, people_frame().filter(pl.col("account_id").is_in(["gone", "left", "prov"]))]
+    )
     allocated = case.prepared.result.allocations.filter(pl.col("amount") > 100)["account_id"].to_list()
     rows = [("held", 1, "gone", 0, 7), ("held", 1, "left", 0, 11), ("held", 1, "prov", 0, 13), ("held", 2, "nobody", -400, 17),
             ("held", 2, "nobody", 0, 19), ("debt", 1, allocated[0], 0, 3), ("debt", 1, allocated[1], 0, 10**30)]  # fmt: skip
@@ -313,11 +333,13 @@ def test_reference_follows_held_amounts_debts_and_corrections(case: Case) -> Non
     extra = [dict(zip(("kind", "pool", "id", "epoch", "amount"), row, strict=True)) | blank for row in rows]
     state = pl.concat([case.previous.state, pl.DataFrame(extra, schema=dict(STATE.columns))])
     held = {1: 31, 2: 36}
-    totals = {p: replace(b, held=b.held + held[p], deposited=b.deposited + held[p]) for p, b in case.previous.totals.items()}
+    totals = {
+        p: replace(b, held=b.held + held[p], deposited=b.deposited + held[p]) for p, b in case.previous.totals.items()
+    }
     corrections = corrections_frame([(1, "prov", 23), (1, allocated[2], -5), (2, "nobody", 29)])
     inputs = replace(case.prepared.inputs, accounts=accounts, corrections=corrections)
     previous = replace(case.previous, state=state, totals=totals)
-    result = run.compute_epoch(inputs, previous, POLICY)
+    result = compute_epoch(inputs, previous, POLICY)
     assert gates.check_reference(inputs, result, previous, POLICY) == []
     known = {pool: result.totals[pool].deposited for pool in POOLS}
     assert gates.check_conserved(inputs, result, previous, known) == []
@@ -416,7 +438,9 @@ def _spoil_rows(inputs: Path, number: int) -> None:
     path = inputs / "usage_records" / "2026-01-07.parquet"
     frame = pl.read_parquet(path)
     unique = pl.col("request_id").is_unique() & pl.col("request_id").is_not_null()
-    failed = frame.with_row_index().filter((pl.col("status_code") == 500) & unique & (pl.col("started_at").dt.hour() > 1))
+    failed = frame.with_row_index().filter(
+        (pl.col("status_code") == 500) & unique & (pl.col("started_at").dt.hour() > 1)
+    )
     chosen = failed.filter(pl.col("latency_ms") >= 0)["index"].head(number).to_list()
     assert len(chosen) == number
     latency = pl.when(pl.int_range(pl.len()).is_in(chosen)).then(-1).otherwise(pl.col("latency_ms"))
@@ -520,7 +544,7 @@ def test_a_doctored_computation_seals_nothing(
     doctor: Callable[[EpochResult], EpochResult],
     gate: str,
 ) -> None:
-    honest = run.compute_epoch
+    honest = compute_epoch
     monkeypatch.setattr(run, "compute_epoch", lambda *given: doctor(honest(*given)))
     with pytest.raises(GateRefused) as refused:
         seal_sample(tmp_path, sample, last=0)
@@ -530,7 +554,7 @@ def test_a_doctored_computation_seals_nothing(
 
 def test_a_fallen_claimable_seals_nothing(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = seal_sample(tmp_path, sample, last=0)
-    honest = run.compute_epoch
+    honest = compute_epoch
 
     def forget(*given: Any) -> EpochResult:
         result = honest(*given)
@@ -559,4 +583,7 @@ def test_hours_are_those_of_a_short_epoch(case: Case) -> None:
     inputs = replace(case.prepared.inputs, epoch=epoch)
     assert gates.check_complete(whole, whole, inputs, short, POLICY) == []
     half = replace(whole, hours=frozenset({0}))
-    assert _only(gates.check_complete(half, whole, inputs, short, POLICY), "complete", "empty hours").observed == "none in 1"
+    assert (
+        _only(gates.check_complete(half, whole, inputs, short, POLICY), "complete", "empty hours").observed
+        == "none in 1"
+    )

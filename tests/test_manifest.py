@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 import rfc8785
 from hypothesis import given
@@ -13,8 +14,17 @@ from hypothesis import strategies as st
 
 from rewards.epoch import Epoch
 from rewards.errors import Disagreement
-from rewards.manifest import FILES, MAX_NATURAL, ChainFacts, Manifest, build_manifest, parse_manifest
-from rewards.ports import Block, Counts, PoolTotals
+from rewards.manifest import (
+    FILES,
+    MAX_DEPTH,
+    MAX_NATURAL,
+    ChainFacts,
+    Manifest,
+    build_manifest,
+    parse_manifest,
+    require_shallow,
+)
+from rewards.ports import Block, Counts, EpochResult, PoolTotals
 from rewards.schemas import NOT_EARNING_REASONS, QUARANTINE_REASONS
 from rewards.units import POOLS, ZERO_ROOT, Address, is_usable
 from tests.worlds import CALENDAR
@@ -69,11 +79,17 @@ def test_round_trip(manifest: Manifest) -> None:
     assert again == manifest
     assert again.to_bytes() == source
     assert again.digest == manifest.digest == hashlib.sha256(source).hexdigest() == manifest.hash.hex()
-    assert json.loads(source, parse_float=lambda text: pytest.fail(f"a float: {text}")) == json.loads(rfc8785.dumps(json.loads(source)))
+    assert json.loads(source, parse_float=lambda text: pytest.fail(f"a float: {text}")) == json.loads(
+        rfc8785.dumps(json.loads(source))
+    )
 
 
 FACTS = ChainFacts(
-    3338, Address("0x" + "ab" * 20), Address("0x" + "cd" * 20), dict.fromkeys(POOLS, 5), Block(7, bytes(32), 1_767_744_000)
+    3338,
+    Address("0x" + "ab" * 20),
+    Address("0x" + "cd" * 20),
+    dict.fromkeys(POOLS, 5),
+    Block(7, bytes(32), 1_767_744_000),
 )
 BOOKS = PoolTotals(10, 10, 9, 0, 0, 0, 9, 0, 1)
 SOUND = Manifest(
@@ -94,7 +110,9 @@ SOUND = Manifest(
 
 def test_the_digest_of_a_known_manifest_never_changes() -> None:
     """Frozen: a change of this value breaks every root that was published."""
-    assert SOUND.to_bytes().startswith(b'{"chain":{"chain_id":"3338","limits":{"provider":"5","user":"5"},"token":"0xabab')
+    assert SOUND.to_bytes().startswith(
+        b'{"chain":{"chain_id":"3338","limits":{"provider":"5","user":"5"},"token":"0xabab'
+    )
     assert SOUND.digest == "bd411f86eb0a39e14e981fe2c12bcd24aefed58720b2bbad2cf02858aea63f99"
     assert parse_manifest(SOUND.to_bytes(), "here") == SOUND
 
@@ -127,7 +145,10 @@ HOSTILE: dict[str, list[tuple[tuple[str | int, ...], list[Any]]]] = {
         (("root",), ["0x" + "00" * 32, "01" * 32, "0x01", 1, None]),
         (("ruleset", "name"), [None, 1, ["v1"]]),
         (("ruleset", "version"), [1.5, {}]),
-        (("window", "start"), ["2026-01-08T00:00:00", "2026-01-09T00:00:00Z", "2026-01-08T01:00:00+01:00", 0, None, "x"]),
+        (
+            ("window", "start"),
+            ["2026-01-08T00:00:00", "2026-01-09T00:00:00Z", "2026-01-08T01:00:00+01:00", 0, None, "x"],
+        ),
         (("window", "end"), ["2026-01-08T00:00:00Z", "9999-99-99"]),
         (("overrides",), [None, "abc", [1], [{"gate": 1}], {"gate": "quality"}]),
     ],
@@ -232,6 +253,7 @@ FORMS = {
     "not utf-8": SOURCE.replace(b'"v1"', b'"\xff1"'),
     "deep": b"[" * 100_000,
     "deep inside": SOURCE.replace(b'"overrides":[', b'"overrides":[' + b"[" * 50_000 + b"]" * 50_000 + b","),
+    "deep behind strings that close": b'["]",' * 100_000,
     "half": SOURCE[: len(SOURCE) // 2],
     "nothing": b"",
     "null": b"null",
@@ -243,7 +265,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_another_form_of_the_same_facts_is_refused(form: str) -> None:
     assert FORMS[form] != SOURCE
-    with pytest.raises(Disagreement, match="^here is not"):
+    with pytest.raises(Disagreement, match=r"^here is not"):
         parse_manifest(FORMS[form], "here")
 
 
@@ -266,14 +288,28 @@ def test_any_bytes_are_a_manifest_or_one_error(source: bytes) -> None:
 
 
 def test_build_manifest_digests_its_files() -> None:
-    class Result:
-        totals, leaves, root = SOUND.totals, 2, b"\x02" * 32
-
+    empty = pl.DataFrame()
+    result = EpochResult(empty, empty, empty, empty, empty, SOUND.totals, b"\x02" * 32, 2, b"")
     files = {name: name.encode() for name in FILES}
     counts = Counts(1, {}, 0, {}, 0, 0, 3)
-    built = build_manifest(
-        CALENDAR.epoch(0), Result, counts, files, ("v1", "1.0.0"), "2025-06-14", None, None  # type: ignore[arg-type]
-    )
+    built = build_manifest(CALENDAR.epoch(0), result, counts, files, ("v1", "1.0.0"), "2025-06-14", None, None)
     assert built.files["tree.bin"] == hashlib.sha256(b"tree.bin").hexdigest()
     assert built.total(1) == 9 and built.previous is None
     assert parse_manifest(built.to_bytes(), "here") == built
+
+
+@given(st.recursive(st.text('[]{}"\\', max_size=4), lambda inner: st.lists(inner, max_size=2), max_leaves=40))
+def test_brackets_in_texts_do_not_count_as_depth(content: Any) -> None:
+    def depth(value: Any) -> int:
+        return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+    require_shallow(json.dumps([content] * 2).encode())
+    for extra in (MAX_DEPTH - depth(content), MAX_DEPTH - depth(content) + 1):
+        nested = content
+        for _ in range(extra):
+            nested = [nested]
+        if depth(nested) <= MAX_DEPTH:
+            require_shallow(json.dumps(nested).encode())
+        else:
+            with pytest.raises(ValueError, match="nested deeper than 32"):
+                require_shallow(json.dumps(nested).encode())

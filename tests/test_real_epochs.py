@@ -24,7 +24,7 @@ from rewards.jobs.claims import find_claimables
 from rewards.jobs.publish import attest_epoch, publish_epoch
 from rewards.jobs.reconcile import reconcile
 from rewards.jobs.run import RunSettings, run_epochs
-from rewards.jobs.settings import Settings
+from rewards.jobs.settings import POLICIES
 from rewards.jobs.status import read_status
 from rewards.jobs.verify import verify_epoch
 from rewards.jobs.workspace import Workspace
@@ -35,7 +35,6 @@ from tests.oracle.rows import EpochCount, count_rows
 
 EPOCHS = range(4)
 CALENDAR = Calendar.from_genesis(datetime(2026, 1, 7, tzinfo=UTC))
-POLICIES = Settings.model_fields["policies"].default
 SALT = 20260107
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from rewards.errors import StorageError
@@ -31,7 +32,8 @@ def write_file(path: Path, content: bytes) -> None:
         aside.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
         raise StorageError(f"{path} cannot be written: {error.strerror}; free space or give another --data folder") from error
 
 

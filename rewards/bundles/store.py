@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import mmap
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import polars as pl
 
 from rewards.bundles.disk import move_into_place, stage_folder, write_file
 from rewards.errors import Disagreement, InputError
-from rewards.manifest import FILES, Manifest, parse_manifest
+from rewards.manifest import FILES, Manifest, parse_manifest, require_shallow
 from rewards.schemas import CORRECTIONS, PUBLISHED, Table
 
 ROW_GROUP = 1 << 17
@@ -35,8 +36,22 @@ def encode_corrections(frame: pl.DataFrame) -> bytes:
 
 
 def decode_corrections(content: bytes) -> pl.DataFrame:
-    rows = [{**row, "amount": Decimal(row["amount"])} for row in json.loads(content)]
-    return CORRECTIONS.check(pl.DataFrame(rows, schema=dict(CORRECTIONS.columns)), "corrections.json")
+    """The corrections of `corrections.json`; raises InputError where the file is not what `encode_corrections` writes."""
+    try:
+        require_shallow(content)
+        rows = [{**row, "amount": _read_amount(row["amount"])} for row in json.loads(content)]
+        frame = CORRECTIONS.check(pl.DataFrame(rows, schema=dict(CORRECTIONS.columns)), "corrections.json")
+    except (ValueError, LookupError, TypeError, RecursionError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"corrections.json is not a list of corrections: {error!r}; get the published file again") from error
+    if encode_corrections(frame) != content:
+        raise InputError("corrections.json is not in its canonical form; get the published file again")
+    return frame
+
+
+def _read_amount(text: str) -> Decimal:
+    if not re.fullmatch(r"-?[0-9]{1,38}", text):
+        raise ValueError(f"amount {text!r}")
+    return Decimal(text)
 
 
 @dataclass(frozen=True)
@@ -59,26 +74,44 @@ class Bundle:
         return content
 
     def frame(self, table: Table) -> pl.DataFrame:
-        """A table of the bundle, its digest and its model checked."""
+        """A table of the bundle, its digest and its model checked; raises Disagreement where either does not fit."""
         name = f"{table.name}.parquet"
+        content = self.content(name)
         try:
-            frame = pl.read_parquet(io.BytesIO(self.content(name)))
-        except pl.exceptions.PolarsError as error:
+            frame = pl.read_parquet(io.BytesIO(content))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise Disagreement(f"{self.folder / name} is not Parquet: {error}; get the published file again") from error
-        return table.check(frame, str(self.folder / name))
+        try:
+            return table.check(frame, str(self.folder / name))
+        except InputError as error:
+            raise Disagreement(f"{error}; get the published file again") from error
 
     def corrections(self) -> pl.DataFrame:
-        return decode_corrections(self.content("corrections.json"))
+        """The corrections that entered the epoch; raises Disagreement as `frame` does."""
+        content = self.content("corrections.json")
+        try:
+            return decode_corrections(content)
+        except InputError as error:
+            raise Disagreement(f"{self.folder}: {error}") from error
 
     @contextmanager
     def tree(self) -> Iterator[mmap.mmap]:
         """`tree.bin` mapped into memory: a proof is a handful of reads. Its digest is not checked here; proofs check themselves."""
-        with (self.folder / "tree.bin").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        path = self.folder / "tree.bin"
+        try:
+            with path.open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # an empty file cannot be mapped
+            raise Disagreement(f"{path} cannot be read: {error}; get the published file again") from error
+        with mapped:
             yield mapped
 
     def check(self) -> None:
         """Raise Disagreement unless every file of the promise, and no other, is there with the digest of the manifest."""
-        found = {p.name for p in self.folder.iterdir()}
+        try:
+            found = {p.name for p in self.folder.iterdir()}
+        except OSError as error:
+            raise Disagreement(f"{self.folder} cannot be read: {error.strerror}; get the published folder again") from error
         wanted = {*FILES, "manifest.json", "manifest.sha256"}
         if found != wanted:
             raise Disagreement(f"{self.folder} differs from its format in {', '.join(sorted(found ^ wanted))}; get it again")

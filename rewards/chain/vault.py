@@ -153,9 +153,15 @@ class Vault:
 
     def max_epoch_amount_at(self, pool: int, last_block: int) -> int:
         """The limit as it stood after `last_block`, from events: no node needs to keep old state for it."""
-        set_so_far = [e["args"]["newAmount"] for e in self._events(("MaxEpochAmountSet",), last_block) if e["args"]["pool"] == pool]
+        set_so_far = [
+            e["args"]["newAmount"]
+            for e in self._events(("MaxEpochAmountSet",), last_block)
+            if e["args"]["pool"] == pool
+        ]
         if not set_so_far:
-            raise ChainError(f"the Vault set no limit of pool {pool} up to block {last_block}; that block is before the Vault")
+            raise ChainError(
+                f"the Vault set no limit of pool {pool} up to block {last_block}; that block is before the Vault"
+            )
         return int(set_so_far[-1])
 
     def promised(self, pool: int) -> int:

@@ -14,12 +14,13 @@ from rewards.chain.embedded import EmbeddedChain
 from rewards.chain.sender import Patience, Sender
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
+from rewards.epoch import Calendar
 from rewards.errors import ChainError, Disagreement, UsageError
 from rewards.jobs.claims import Claimable, Payment, claim_all, find_claimables
 from rewards.jobs.publish import attest_epoch, publish_epoch
 from rewards.jobs.reconcile import reconcile
 from rewards.jobs.run import RunSettings, run_epochs
-from rewards.jobs.settings import Settings
+from rewards.jobs.settings import GENESIS, POLICIES
 from rewards.jobs.verify import verify_epoch
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import Manifest
@@ -98,9 +99,8 @@ class DemoReport:
 def run_demo(data: Path, on_stage: Callable[[str], None] = lambda _: None) -> DemoReport:
     """Run the demo in `data`, which must be absent, empty, or left by an earlier demo. Raises whatever a step refuses."""
     _clear(data)
-    settings = Settings()
     inputs = InputFolder(SAMPLE)
-    calendar = settings.calendar
+    calendar = Calendar.from_genesis(GENESIS)
     epoch = calendar.epoch(EPOCH)
 
     on_stage("start a chain in the process")
@@ -126,7 +126,7 @@ def run_demo(data: Path, on_stage: Callable[[str], None] = lambda _: None) -> De
     embedded.set_time(epoch.end_us // 1_000_000 + 45 * 60)
 
     workspace, own = Workspace(data), Workspace(data / "attester")
-    run = RunSettings(SAMPLE, settings.policies, calendar, vault)
+    run = RunSettings(SAMPLE, POLICIES, calendar, vault)
     for outcome in run_epochs(workspace, run, [EPOCH], lambda _, stage: on_stage(stage)):
         manifest = outcome.bundle.manifest
 

@@ -1,5 +1,6 @@
 """Publish a sealed epoch, attest it from an own recomputation, revoke it: each a transaction intent that is stored before it is sent."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from rewards.bundles.store import Bundle
 from rewards.chain.sender import OnSigned, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault, publication_hash
-from rewards.errors import ChainError, Disagreement, Finding, refuse
+from rewards.errors import ChainError, Disagreement, Finding, RewardsError, refuse
 from rewards.jobs.run import RunSettings, StageClock, prepare_epoch, seal_prepared
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import StoredIntent
@@ -34,9 +35,9 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signe
     """
     with workspace.locked():
         bundle = workspace.store.read(number)
-        record, receipt = _done(vault, bundle.manifest), None
-        if record is None:
-            receipt = _resume(workspace, vault, number, "publish")
+        record = _done(vault, bundle.manifest)
+        receipt = _resume(workspace, vault, number, "publish", done=record is not None)
+        if record is None and receipt is not None:
             record = _done(vault, bundle.manifest)
         if record is None:
             receipt = _publish(workspace, bundle, vault, signer)
@@ -87,16 +88,31 @@ def check_bundle(bundle: Bundle) -> list[Finding]:
     try:
         bundle.check()
         claimables = bundle.frame(CLAIMABLES)
-    except Disagreement as error:
+        tree, published = ClaimTree.build(claimables), bundle.content("tree.bin")
+    except RewardsError as error:
         return [Finding(gate, str(error), "the manifest's digests", "other bytes")]
-    tree, findings = ClaimTree.build(claimables), []
-    if tree.root != manifest.root or len(tree) != manifest.leaves:
+    findings = []
+    if tree.to_bytes() != published:
+        expected, observed = (hashlib.sha256(content).hexdigest() for content in (tree.to_bytes(), published))
+        findings.append(Finding(gate, "tree.bin is not the tree of the claimables", expected, observed))
+    if tree.root != manifest.root:
         findings.append(Finding(gate, "the claimables give another root", f"0x{manifest.root.hex()}", f"0x{tree.root.hex()}"))
+    if len(tree) != manifest.leaves:
+        findings.append(Finding(gate, "the claimables are another number", str(manifest.leaves), str(len(tree))))
     for pool in POOLS:
         total = sum(int(v) for v in claimables.filter(pool=pool)["cumulative_amount"].to_list())
         if total != manifest.total(pool):
             findings.append(Finding(gate, f"claimables of pool {pool} do not add up", str(manifest.total(pool)), str(total)))
     return findings
+
+
+def check_sealed(workspace: Workspace, manifest: Manifest) -> list[Finding]:
+    """Gate `bundle`: the folder holds what the ledger sealed; digests alone would pass for one that was sealed anew."""
+    sealed = {e.number: e.manifest for e in workspace.ledger.sealed()}.get(manifest.epoch.number)
+    if sealed == manifest.digest:
+        return []
+    message = "the folder is not what the ledger sealed; run the epoch, or restore it"
+    return [Finding("bundle", message, str(sealed), manifest.digest)]
 
 
 def _publish(workspace: Workspace, bundle: Bundle, vault: Vault, signer: Signer) -> Receipt:
@@ -105,6 +121,7 @@ def _publish(workspace: Workspace, bundle: Bundle, vault: Vault, signer: Signer)
     state = read_vault_state(vault, signer)
     findings = [
         *check_bundle(bundle),
+        *check_sealed(workspace, manifest),
         *gates.check_chain_state(manifest, state),
         *gates.check_solvent(manifest, state),
     ]
@@ -136,20 +153,35 @@ def _settle(workspace: Workspace, receipt: Receipt) -> Receipt:
     return receipt
 
 
-def _resume(workspace: Workspace, vault: Vault, number: int, action: str) -> Receipt | None:
-    """Finish the newest intent of an action that is not final yet; null when there is none or the chain has refused it."""
+def _resume(workspace: Workspace, vault: Vault, number: int, action: str, done: bool = False) -> Receipt | None:
+    """Finish the newest intent of an action that is not final yet; null when there is none or it can never be mined.
+
+    Raises ChainError while the chain may still take it: a second transaction beside it would be one too many. Where the action
+    is `done`, nothing is sent again; an intent that did it is settled.
+    """
     open_intents = [i for i in workspace.ledger.intents(number, action, vault.chain_id) if i.final_at is None]
     if not open_intents:
         return None
+    signed = SignedIntent.from_json(open_intents[-1].record)
+    if done and not vault.chain.knows_transaction(signed.transaction):
+        return None
     try:
-        receipt = vault.sender.resume(SignedIntent.from_json(open_intents[-1].record))
+        receipt = vault.sender.resume(signed)
     except ChainError as error:
-        # A refused intent can never be mined later: its nonce is used, or it is reverted. The gates decide on a new one.
-        workspace.ledger.record_findings(
-            number, "resume", [Finding("intent", str(error), open_intents[-1].hash, "refused", refuses=False)], now()
-        )
+        if _may_be_mined(vault, signed):
+            raise
+        finding = Finding("intent", str(error), f"0x{signed.transaction.hex()}", "can never be mined", refuses=False)
+        workspace.ledger.record_findings(number, "resume", [finding], now())
         return None
     return _settle(workspace, receipt)
+
+
+def _may_be_mined(vault: Vault, signed: SignedIntent) -> bool:
+    """Whether the chain can still take the transaction, or has taken it: its nonce is free, or its receipt says success."""
+    found = vault.chain.find_receipt(signed.transaction)
+    if found is not None:
+        return found["status"] == 1
+    return vault.chain.count_transactions(signed.sender, "latest") <= signed.nonce
 
 
 def attest_epoch(
@@ -169,18 +201,21 @@ def attest_epoch(
         prepared = prepare_epoch(workspace, settings, number, StageClock(on_stage))
         refuse(f"attesting epoch {number}", prepared.findings)
         manifest = prepared.manifest
-        if (record.root, record.manifest_hash) != (manifest.root, manifest.hash):
+        totals = manifest.total(PROVIDER), manifest.total(USER)
+        found = (record.root, record.manifest_hash, record.provider_total, record.user_total)
+        if found != (manifest.root, manifest.hash, *totals):
             raise Disagreement(
-                f"epoch {number}: recomputed root 0x{manifest.root.hex()} and manifest {manifest.digest}; on chain stand "
-                f"0x{record.root.hex()} and {record.manifest_hash.hex()}: do not attest, and have the guardian revoke it"
+                f"epoch {number}: recomputed root 0x{manifest.root.hex()}, manifest {manifest.digest} and totals {totals}; "
+                f"on chain stand 0x{record.root.hex()}, {record.manifest_hash.hex()} and "
+                f"{(record.provider_total, record.user_total)}: do not attest, and have the guardian revoke it"
             )
         if not workspace.store.has(number):  # the attester's own copy, on which its next epoch builds
             seal_prepared(workspace, prepared)
-        publication = publication_hash(
-            number, manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER), vault.revocations()
-        )
-        if record.status != "pending" or vault.has_attested(publication, signer.address):
-            return ChainOutcome(record, None)
+        publication = publication_hash(number, manifest.root, manifest.hash, *totals, vault.revocations())
+        done = record.status != "pending" or vault.has_attested(publication, signer.address)
+        receipt = _resume(workspace, vault, number, "attest", done)
+        if done or vault.has_attested(publication, signer.address):
+            return ChainOutcome(_require(vault.root_at(number), number), receipt)
         receipt = vault.attest_root(number, publication, signer, _store(workspace, number, "attest"))
         return ChainOutcome(_require(vault.root_at(number), number), _settle(workspace, receipt))
 
@@ -193,6 +228,9 @@ def _require_published(vault: Vault, number: int) -> RootRecord:
 
 
 def revoke_epoch(workspace: Workspace, number: int, reason: str, vault: Vault, signer: Signer) -> Receipt:
-    """Withdraw a pending root with the guardian's key."""
+    """Withdraw a pending root with the guardian's key; a revocation that was begun before is finished, not doubled."""
     with workspace.locked():
+        receipt, record = _resume(workspace, vault, number, "revoke"), vault.root_at(number)
+        if receipt is not None and record is not None and record.status == "revoked":
+            return receipt
         return _settle(workspace, vault.revoke_root(number, reason, signer, _store(workspace, number, "revoke")))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -18,7 +19,8 @@ from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
 from rewards.engines.duckdb import DuckDBEngine
 from rewards.epoch import Calendar, Epoch
-from rewards.errors import ChainError, Disagreement, Finding, InputError, refuse
+from rewards.errors import ChainError, Disagreement, Finding, InputError, UsageError, refuse
+from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import ChainFacts, Manifest, build_manifest
@@ -42,6 +44,9 @@ from rewards.schemas import (
 from rewards.sources.folder import InputFolder, read_policies
 from rewards.units import POOLS, PROVIDER
 
+if TYPE_CHECKING:
+    from rewards.chain.vault import Vault
+
 REPEAT_EPOCHS = 3
 """Rows repeat within 48 h and the grace: ids of so many epochs before are compared."""
 
@@ -60,6 +65,22 @@ class RunSettings:
     memory: str = "4GB"
     threads: int | None = None
     finality_s: float = 0.0
+
+
+def run_settings(settings: Settings, vault: "Vault | None" = None) -> RunSettings:
+    """What the configuration says of a run that is bound to `vault`; raises UsageError when no inputs are named."""
+    if settings.inputs is None:
+        raise UsageError("no folder of inputs is named; give --inputs or set REWARDS_INPUTS")
+    return RunSettings(
+        inputs=settings.inputs,
+        policies=settings.policies,
+        calendar=settings.calendar,
+        vault=vault,
+        first_epoch=vault.deployment.first_epoch if vault else 0,
+        memory=settings.memory,
+        threads=settings.threads,
+        finality_s=settings.finality_seconds,
+    )
 
 
 @dataclass(frozen=True)
@@ -118,8 +139,10 @@ def run_epochs(
     with workspace.locked():
         for number in epochs:
             clock = StageClock(partial(on_stage, number))
-            yield _run_epoch(workspace, settings, number, clock)
-        workspace.refresh_catalogue(_published(settings.vault))
+            outcome = _run_epoch(workspace, settings, number, clock)
+            if not (outcome.already_sealed and workspace.has_catalogue()):
+                workspace.refresh_catalogue(_published(settings.vault))
+            yield outcome
 
 
 def _published(vault: VaultReader | None) -> int | None:
@@ -257,7 +280,9 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
         *gates.check_rows(roll_up.counts, roll_up.rollup, roll_up.usage_coverage.rows),
         *gates.check_conserved(inputs, result, previous, known),
         *gates.check_successor(previous.claimables, result.claimables),
-        *gates.check_funded(roll_up.counts, inputs.deposits, policy.policy),
+        *gates.check_funded(
+            roll_up.counts, inputs.deposits.filter(pl.col("deposited_at") >= epoch.start), policy.policy
+        ),
         *gates.check_reference(inputs, result, previous, policy.policy),
         *gates.note_oddities(inputs, roll_up.counts, roll_up.odd_heartbeats),
     ]
@@ -295,7 +320,7 @@ def _read_chain(settings: RunSettings, epoch: Epoch) -> tuple[ChainFacts, pl.Dat
         chain_id=vault.chain_id,
         token=vault.token,
         vault=vault.address,
-        limits={pool: vault.max_epoch_amount(pool) for pool in POOLS},
+        limits={pool: vault.max_epoch_amount_at(pool, reference.number) for pool in POOLS},
         reference_block=reference,
     )
     return facts, deposits_frame(vault.deposits(reference.number))

@@ -12,6 +12,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from rewards.epoch import Calendar
 from rewards.errors import UsageError
 
+POLICIES = Path(__file__).resolve().parents[2] / "data" / "policies"
+"""The policies that this project ships."""
+GENESIS = datetime(2026, 1, 7, tzinfo=UTC)
+
 Role = Literal["deployer", "publisher", "attester", "guardian", "claimer"]
 
 SHORTEST_SECRET = 4
@@ -25,8 +29,8 @@ class Settings(BaseSettings):
 
     data: Path = Path("data")
     inputs: Path | None = None
-    policies: Path = Path(__file__).resolve().parents[2] / "data" / "policies"
-    genesis: datetime = datetime(2026, 1, 7, tzinfo=UTC)
+    policies: Path = POLICIES
+    genesis: datetime = GENESIS
     memory: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
     threads: int | None = Field(default=None, ge=1)
     finality_seconds: float = Field(default=0.0, ge=0)

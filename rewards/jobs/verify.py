@@ -13,7 +13,7 @@ from rewards.errors import Disagreement, RewardsError
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
 from rewards.policy import parse_policy
-from rewards.ports import EpochInputs, PoolTotals, Previous
+from rewards.ports import Counts, EpochInputs, PoolTotals, Previous
 from rewards.rulesets import ruleset_for
 from rewards.schemas import (
     ACCOUNTS,
@@ -88,43 +88,58 @@ def _compare(name: str, expected: object, found: object) -> Check:
 
 
 def _read_previous(store: BundleStore, manifest: Manifest) -> tuple[Previous | None, Check]:
+    number = manifest.epoch.number
     if manifest.previous is None:
+        if store.has(number - 1):  # empty books would forget what everyone had
+            return None, Check("previous epoch", f"the manifest names none, yet epoch {number - 1} is here")
         books = {pool: PoolTotals.zero() for pool in POOLS}
         return Previous(None, CLAIMABLES.empty(), STATE.empty(), books), Check("first epoch: empty books before it", None)
     try:
-        before = store.read(manifest.epoch.number - 1)
+        before = store.read(number - 1)
         previous = Previous(
             before.manifest.digest, before.frame(CLAIMABLES), before.frame(STATE), before.manifest.totals
         )
     except RewardsError as error:
         return None, Check("previous epoch", str(error))
-    return previous, _compare("previous manifest", manifest.previous, previous.digest)
+    expected = (manifest.previous, number - 1, manifest.epoch.start_us, _binding(manifest))
+    found = (previous.digest, before.manifest.epoch.number, before.manifest.epoch.end_us, _binding(before.manifest))
+    return previous, _compare("previous manifest", expected, found)
+
+
+def _binding(manifest: Manifest) -> tuple[int, str, str] | None:
+    chain = manifest.chain
+    return None if chain is None else (chain.chain_id, chain.vault, chain.token)
 
 
 def _recompute(store: BundleStore, bundle: Bundle, on_stage: Callable[[str], None]) -> list[Check]:
-    manifest, chain = bundle.manifest, bundle.manifest.chain
-    previous, link = _read_previous(store, manifest)
+    previous, link = _read_previous(store, bundle.manifest)
     if previous is None:
         return [link]
     on_stage("recompute")
     try:
-        policy = parse_policy(bundle.content("policy.toml"), str(bundle.folder / "policy.toml"))
-        inputs = EpochInputs(
-            epoch=manifest.epoch,
-            rollup=bundle.frame(ROLLUP),
-            heartbeats=bundle.frame(HEARTBEATS_ROLLUP),
-            accounts=bundle.frame(ACCOUNTS),
-            provisions=bundle.frame(PROVISIONS),
-            deposits=bundle.frame(DEPOSITS),
-            corrections=bundle.corrections(),
-            forbidden=frozenset({chain.token, chain.vault}) if chain else frozenset(),
-            limits=chain.limits if chain else None,
-        )
-        result = compute_epoch(inputs, previous, policy)
-        rules = ruleset_for(manifest.epoch.number, policy)
-        reference = gates.check_reference(inputs, result, previous, policy)
-    except RewardsError as error:
-        return [link, Check("recomputation", str(error))]
+        return [link, *_compare_all(bundle, previous, on_stage)]
+    except (RewardsError, pl.exceptions.PolarsError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Files that a stranger sealed may hold anything; whatever cannot be computed with is no agreement.
+        return [link, Check("recomputation", str(error) or type(error).__name__)]
+
+
+def _compare_all(bundle: Bundle, previous: Previous, on_stage: Callable[[str], None]) -> list[Check]:
+    manifest, chain = bundle.manifest, bundle.manifest.chain
+    policy = parse_policy(bundle.content("policy.toml"), str(bundle.folder / "policy.toml"))
+    inputs = EpochInputs(
+        epoch=manifest.epoch,
+        rollup=bundle.frame(ROLLUP),
+        heartbeats=bundle.frame(HEARTBEATS_ROLLUP),
+        accounts=bundle.frame(ACCOUNTS),
+        provisions=bundle.frame(PROVISIONS),
+        deposits=bundle.frame(DEPOSITS),
+        corrections=bundle.corrections(),
+        forbidden=frozenset({chain.token, chain.vault}) if chain else frozenset(),
+        limits=chain.limits if chain else None,
+    )
+    result = compute_epoch(inputs, previous, policy)
+    rules = ruleset_for(manifest.epoch.number, policy)
+    reference = gates.check_reference(inputs, result, previous, policy)
     on_stage("compare")
     frames = (
         (SCORES, result.scores),
@@ -134,8 +149,8 @@ def _recompute(store: BundleStore, bundle: Bundle, on_stage: Callable[[str], Non
         (STATE, result.state),
     )
     published = {table.name: bundle.frame(table) for table, _ in frames}
+    root = "0x" + manifest.root.hex()
     return [
-        link,
         _compare("ruleset", (rules.NAME, rules.VERSION), (manifest.ruleset, manifest.ruleset_version)),
         *(
             Check(table.name, None if frame.equals(published[table.name]) else _first_difference(table.name, published[table.name], frame))
@@ -143,11 +158,12 @@ def _recompute(store: BundleStore, bundle: Bundle, on_stage: Callable[[str], Non
         ),
         Check("plain-Python reference", str(reference[0]) if reference else None),
         _compare("totals", dict(result.totals), dict(manifest.totals)),
-        _compare("root", "0x" + result.root.hex(), "0x" + manifest.root.hex()),
+        _compare("root", "0x" + result.root.hex(), root),
         _compare("leaves", result.leaves, manifest.leaves),
         Check("claim tree file", None if result.tree == bundle.content("tree.bin") else "tree.bin differs from the recomputed tree"),
-        _compare("root of the published claimables", "0x" + ClaimTree.build(published["claimables"]).root.hex(), "0x" + manifest.root.hex()),
-        _check_counts(bundle),
+        _compare("root of the published claimables", "0x" + ClaimTree.build(published["claimables"]).root.hex(), root),
+        _check_counts(bundle, inputs.rollup),
+        _check_deposits(manifest, inputs.deposits),
     ]
 
 
@@ -160,11 +176,29 @@ def _first_difference(name: str, published: pl.DataFrame, recomputed: pl.DataFra
     return f"{name}: column types differ"
 
 
-def _check_counts(bundle: Bundle) -> Check:
-    """The quarantined rows and the earning rows of the roll-up are as many as the manifest counts."""
+def _check_counts(bundle: Bundle, rollup: pl.DataFrame) -> Check:
+    """Quarantined rows are as many as the manifest counts, the classes add up, and the roll-up holds the earning rows."""
     counts = bundle.manifest.counts
     reasons = dict(bundle.frame(QUARANTINE).group_by("reason").len().rows())
     if reasons != dict(counts["quarantined"]):
         return Check("row counts", f"row counts: quarantine holds {reasons}, the manifest counts {counts['quarantined']}")
-    rows = counts["earning"] + counts["repeated"] + sum(counts["not_earning"].values()) + sum(counts["quarantined"].values())
-    return _compare("row counts", counts["rows"], rows)
+    counted = Counts(
+        earning=counts["earning"],
+        not_earning=counts["not_earning"],
+        repeated=counts["repeated"],
+        quarantined=counts["quarantined"],
+        late=counts["late"],
+        tier_mismatch=counts["tier_mismatch"],
+        earning_fee_e8=int(counts["earning_fee_e8"]),
+    )
+    findings = gates.check_rows(counted, rollup, counts["rows"])
+    return Check("row counts", str(findings[0]) if findings else None)
+
+
+def _check_deposits(manifest: Manifest, deposits: pl.DataFrame) -> Check:
+    """No deposit is from after the epoch's reference block, or end; one counted twice would be money from nowhere."""
+    if manifest.chain is None:
+        late = deposits.filter(pl.col("deposited_at") >= manifest.epoch.end)
+    else:
+        late = deposits.filter(pl.col("block_number") > manifest.chain.reference_block.number)
+    return Check("deposits", f"deposits: {late.row(0)} is after the epoch" if late.height else None)

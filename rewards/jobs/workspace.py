@@ -34,6 +34,9 @@ class Workspace:
         """The bundles of every sealed epoch that is in place, ascending."""
         return [self.store.read(e.number) for e in self.ledger.sealed() if self.store.has(e.number)]
 
+    def has_catalogue(self) -> bool:
+        return (self.data / "rewards.duckdb").exists()
+
     def refresh_catalogue(self, published: int | None = None) -> None:
         """Swap in a catalogue of the epochs that analysts may see: those bound to a Vault once published (up to `published`),
         those without a chain once sealed."""

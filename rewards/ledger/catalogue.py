@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def write_catalogue(path: Path, epochs: Sequence[tuple[Manifest, Path]]) -> None
     except (duckdb.Error, OSError) as error:
         raise StorageError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, epochs: Sequence[tuple[Manifest, Path]]) -> None:

@@ -20,11 +20,13 @@ def hold_lock(path: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError as error:
             owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             raise StorageError(f"{path} is held by process {owner}; wait until it ends") from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be locked: {error.strerror}; give a --data folder on a local disk") from error
         yield
     finally:
         os.close(handle)

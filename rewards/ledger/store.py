@@ -58,6 +58,8 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if "?" in str(self._path):  # DuckDB takes what follows for options
+            raise StorageError(f"{self._path} holds a question mark, which DuckDB cannot use; give another --data folder")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with duckdb.connect(str(self._path)) as connection:
@@ -65,12 +67,17 @@ class Ledger:
                 self._migrate(connection)
                 yield connection
                 connection.execute("COMMIT")
-        except (duckdb.IOException, OSError) as error:
-            raise StorageError(f"{self._path} cannot be used: {str(error).splitlines()[0]}") from error
+        except (duckdb.Error, OSError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StorageError(
+                f"{self._path} cannot be used: {reason}; if the file is damaged, move it away and run the epochs again"
+            ) from error
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)")
         done = {int(row[0]) for row in connection.execute("SELECT number FROM migrations").fetchall()}
+        if done - set(range(len(_MIGRATIONS))):
+            raise StorageError(f"{self._path} was written by a newer version (migration {max(done)}); use that version")
         for number, migration in enumerate(_MIGRATIONS):
             if number not in done:
                 connection.execute(migration)
@@ -93,19 +100,19 @@ class Ledger:
         Raises Disagreement when another result of this epoch, or another predecessor, is sealed.
         """
         with self._transaction() as connection:
-            newest = connection.execute("SELECT number, manifest FROM epochs ORDER BY number DESC LIMIT 1").fetchall()
-            if newest and newest[0][0] == epoch.number:
-                if newest[0][1] != epoch.manifest:
+            same = connection.execute("SELECT manifest FROM epochs WHERE number = ?", [epoch.number]).fetchall()
+            if same:
+                if same[0][0] != epoch.manifest:
                     raise Disagreement(
-                        f"epoch {epoch.number} is sealed as {newest[0][1]}; computed again it is {epoch.manifest}: "
+                        f"epoch {epoch.number} is sealed as {same[0][0]}; computed again it is {epoch.manifest}: "
                         "inputs, policy or code changed since; restore them, or look for who changed them"
                     )
                 return
-            found = newest[0][1] if newest else None
-            if found != epoch.previous:
-                raise Disagreement(
-                    f"epoch {epoch.number} builds on {epoch.previous}; the newest sealed epoch is {found}; run the epochs in order"
-                )
+            newest = connection.execute("SELECT number, manifest FROM epochs ORDER BY number DESC LIMIT 1").fetchall()
+            number, found = newest[0] if newest else (epoch.number - 1, None)
+            if (number + 1, found) != (epoch.number, epoch.previous):
+                newest_one = f"the newest sealed epoch is {number} with manifest {found}" if newest else "no epoch is sealed"
+                raise Disagreement(f"epoch {epoch.number} builds on {epoch.previous}; {newest_one}; run the epochs in order")
             connection.execute(
                 "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)",
                 [epoch.number, epoch.manifest, epoch.previous, epoch.root, now],

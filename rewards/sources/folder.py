@@ -1,9 +1,12 @@
 """An export in a folder: `usage_records/` and `heartbeats/` by day of arrival, `accounts`, `provisions`, `deposits` as single files."""
 
 import hashlib
+import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -17,10 +20,19 @@ FORMATS = {".parquet": "parquet", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": 
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[._-].*)?")
 _NULLABLE_DEFAULTS = {"funding": False}
 
+_TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
+_WHOLE_TEXT = r"^-?\d{1,38}$"
+MAX_BRACKETS = 100
+"""In one line of NDJSON, which has one pair and perhaps some in its texts; thousands would crash the parser."""
+_BOOLEANS = {"true": True, "false": False}
+
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; export the day again") from error
 
 
 class InputFolder:
@@ -47,10 +59,11 @@ class InputFolder:
         """Every deposit of the table, oldest first; without a `funding` column all are fees."""
         frame = self._table(DEPOSITS)
         parts = frame.select("protocol_amount", "provider_amount", "user_amount", "amount").rows()
-        for protocol, provider, user, amount in parts:
+        for protocol, provider, user, amount in (tuple(map(int, row)) for row in parts):
             if min(protocol, provider, user) < 0 or protocol + provider + user != amount:
                 raise InputError(
-                    f"deposits: {amount} is not the sum of its parts {protocol}, {provider}, {user}, each 0 or more; mend the row"
+                    f"deposits under {self.folder}: column amount holds {amount}, which is not the sum of its parts "
+                    f"{protocol}, {provider}, {user}, each 0 or more; mend the row"
                 )
         return frame.sort("deposited_at", "block_number")
 
@@ -81,23 +94,78 @@ class InputFolder:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty; export it again")
         try:
-            frame = _read(path)
-        except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}; export it again") from error
+            frame = _read(path, table)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{path} cannot be read: {_first_line(error)}; export it again") from error
+        # CSV cannot tell an empty text from none, so no format does.
+        frame = frame.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)).name.keep())
         for column, value in _NULLABLE_DEFAULTS.items():
             if column in table.columns and column not in frame.columns:
                 frame = frame.with_columns(pl.lit(value).alias(column))
         if path.suffix != ".parquet":
             frame = _parse(frame, table, path)
-        return table.check(frame.select([c for c in table.columns if c in frame.columns] + [c for c in frame.columns if c not in table.columns]), str(path))
+        known = [c for c in table.columns if c in frame.columns]
+        _require_unique(frame, table, path)
+        return table.check(frame.select(*known, *(c for c in frame.columns if c not in table.columns)), str(path))
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _require_unique(frame: pl.DataFrame, table: Table, path: Path) -> None:
+    key = list(table.key)
+    if table.unique and set(key) <= set(frame.columns):
+        doubled = frame.filter(frame.select(key).is_duplicated())
+        if doubled.height:
+            raise InputError(f"{path}: column {', '.join(key)} holds {doubled[key[0]][0]!r} more than once; keep one row")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _read(path: Path, table: Table) -> pl.DataFrame:
     if path.suffix == ".parquet":
         return pl.read_parquet(path)
     if path.suffix == ".csv":
         return pl.read_csv(path, infer_schema=False)
-    return pl.read_ndjson(path, infer_schema_length=None)
+    return _read_ndjson(path, table)
+
+
+def _read_ndjson(path: Path, table: Table) -> pl.DataFrame:
+    """Every value as text. Not polars' reader: it takes numbers through floats, and they may be money."""
+    lines = [line for line in path.read_text().split("\n") if line.strip()]
+    if any(line.count("[") + line.count("{") > MAX_BRACKETS for line in lines):
+        raise ValueError("a line nests values; every value is a text, a whole number, true, false or null")
+    rows = [
+        json.loads(line, parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_require_distinct)
+        for line in lines
+    ]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line is not a JSON object")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    texts = {name: [_to_text(name, row.get(name), table) for row in rows] for name in names}
+    return pl.DataFrame(texts, schema=dict.fromkeys(names, pl.String))
+
+
+def _refuse_float(literal: str) -> str:
+    raise ValueError(f"the number {literal} is not an integer; write it as a string")
+
+
+def _require_distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError(f"a line names a column twice: {', '.join(names)}")
+    return dict(pairs)
+
+
+def _to_text(name: str, value: object, table: Table) -> str | None:
+    dtype = table.columns.get(name, pl.String())
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        if dtype == pl.Boolean:
+            return str(value).lower()
+    elif isinstance(value, int) and dtype.is_numeric():
+        return str(value)
+    raise ValueError(f"column {name} holds {value!r}, which is not {dtype}")
 
 
 def _parse(frame: pl.DataFrame, table: Table, path: Path) -> pl.DataFrame:
@@ -105,19 +173,28 @@ def _parse(frame: pl.DataFrame, table: Table, path: Path) -> pl.DataFrame:
     for column, dtype in table.columns.items():
         if column not in frame.columns or frame[column].dtype == dtype:
             continue
-        text = frame[column].cast(pl.String)
-        text = text.set(text == "", None)
+        text = frame[column]
         if isinstance(dtype, pl.Datetime):
-            parsed = text.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+            fits = text.str.contains(_TIME_TEXT)
+            parsed = text.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
         elif dtype == pl.Boolean:
-            parsed = text.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+            fits = text.is_in(list(_BOOLEANS))
+            parsed = text.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
         else:
+            # A cast alone would round a fraction in silence.
+            fits = text.str.contains(_WHOLE_TEXT)
             parsed = text.cast(dtype, strict=False)
-        wrong = text.filter(text.is_not_null() & parsed.is_null())
+        wrong = text.filter(text.is_not_null() & (parsed.is_null() | ~fits))
         if len(wrong):
-            raise InputError(f"{path}: column {column} holds {wrong[0]!r}, which is not {dtype}; mend the export")
+            raise InputError(f"{path}: column {column} holds {wrong[0]!r}, which is not {_name(dtype)}; mend the export")
         frame = frame.with_columns(parsed.alias(column))
     return frame
+
+
+def _name(dtype: object) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "a time with a zone, such as 2026-01-07T00:00:00Z"
+    return "true or false" if dtype == pl.Boolean else "a whole number within its bounds"
 
 
 def read_policies(folder: Path) -> list[DatedPolicy]:
@@ -129,9 +206,14 @@ def read_policies(folder: Path) -> list[DatedPolicy]:
     for path in paths:
         try:
             since = date.fromisoformat(path.stem)
+            if since.isoformat() != path.stem:  # 20250614 is a date too, and the same day twice
+                raise ValueError(path.stem)
         except ValueError as error:
             raise InputError(f"{path} is not named YYYY-MM-DD.toml; rename it to the day from which it rules") from error
-        source = path.read_bytes()
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}; give the policy file again") from error
         policies.append(DatedPolicy(since, parse_policy(source, path.name), source))
     check_succession(policies)
     return policies

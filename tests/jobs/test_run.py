@@ -19,13 +19,12 @@ from rewards.bundles.store import BundleStore
 from rewards.epoch import Calendar
 from rewards.errors import Disagreement, GateRefused, InputError, StorageError
 from rewards.jobs.run import RunSettings, run_epochs
-from rewards.jobs.settings import Settings
+from rewards.jobs.settings import POLICIES
 from rewards.jobs.verify import verify_epoch
 from rewards.jobs.workspace import Workspace
 from rewards.ledger.store import Ledger, SealedEpoch
 
 CALENDAR = Calendar.from_genesis(datetime(2026, 1, 7, tzinfo=UTC))
-POLICIES = Settings.model_fields["policies"].default
 
 RUN = """
 import sys

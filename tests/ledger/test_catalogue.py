@@ -1,0 +1,163 @@
+"""The analysts' catalogue: it answers from anywhere, is never locked, and never shows half of a change (I11)."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from rewards.errors import StorageError
+from rewards.jobs.workspace import Workspace
+from rewards.ledger import catalogue
+from rewards.ledger.catalogue import write_catalogue
+from rewards.manifest import Manifest
+from rewards.schemas import PUBLISHED
+from tests.bundles.forge import seal_sample
+
+Epochs = list[tuple[Manifest, Path]]
+
+READ = """
+import sys, duckdb
+for line in sys.stdin:
+    with duckdb.connect(sys.argv[1], read_only=True) as c:
+        print(c.execute("SELECT max(epoch), (SELECT max(epoch) FROM scores) FROM epochs").fetchall()[0], flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def sealed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """In a folder whose name has everything that SQL and globs would trip over."""
+    folder = tmp_path_factory.mktemp("odd") / 'an analyst\'s "data" [0-9] * {a,b} ü;--'
+    return seal_sample(folder, repository / "data" / "sample")
+
+
+@pytest.fixture(scope="module")
+def epochs(sealed: Workspace) -> Epochs:
+    return [(b.manifest, b.folder) for b in sealed.sealed_bundles()]
+
+
+def _ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_views_and_tables_answer(sealed: Workspace, epochs: Epochs) -> None:
+    path = sealed.data / "rewards.duckdb"
+    views = {row[0] for row in _ask(path, "SELECT view_name FROM duckdb_views() WHERE NOT internal")}
+    assert views == {t.name for t in PUBLISHED} - {"state"}
+    for table in PUBLISHED:
+        if table.name in views:
+            counted = dict(_ask(path, f"SELECT epoch, count(*) FROM {table.name} GROUP BY epoch"))
+            assert counted == {n: sealed.store.read(n).frame(table).height for n in range(2)}, table.name
+            types = dict(_ask(path, f"SELECT column_name, column_type FROM (DESCRIBE {table.name})"))
+            assert not [c for c, t in types.items() if t in ("DOUBLE", "FLOAT")]
+    assert _ask(path, "SELECT epoch, root, manifest FROM epochs ORDER BY epoch") == [
+        (m.epoch.number, "0x" + m.root.hex(), m.digest) for m, _ in epochs
+    ]
+    by_class = _ask(path, "SELECT epoch, sum(rows) FROM row_counts GROUP BY ALL ORDER BY ALL")
+    assert by_class == _ask(path, "SELECT epoch, rows FROM epochs ORDER BY ALL")
+    assert _ask(path, "SELECT count(*) FROM pools WHERE deposited <> claimables + held + carry_over") == [(0,)]
+    assert _ask(path, "SELECT count(*) FROM pools") == [(4,)]
+    booked = _ask(path, "SELECT epoch, pool, allocated FROM pools ORDER BY ALL")
+    assert booked == _ask(path, "SELECT epoch, pool, sum(amount) FROM allocations GROUP BY ALL ORDER BY ALL")
+    assert all(comment for (comment,) in _ask(path, "SELECT comment FROM duckdb_views() WHERE NOT internal"))
+
+
+def test_it_can_be_read_from_any_folder_by_another_process(sealed: Workspace, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", READ, str(sealed.data / "rewards.duckdb")]
+    answer = subprocess.run(command, cwd=tmp_path, input="ask\n", capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "(1, 1)"
+
+
+def test_it_shows_only_what_it_is_given(epochs: Epochs, tmp_path: Path) -> None:
+    path = tmp_path / "rewards.duckdb"
+    write_catalogue(path, epochs[:1])
+    assert _ask(path, "SELECT DISTINCT epoch FROM allocations") == [(0,)]
+    write_catalogue(path, [])
+    assert _ask(path, "SELECT count(*) FROM epochs") == [(0,)]
+    assert [p.name for p in tmp_path.iterdir()] == ["rewards.duckdb"]
+
+
+def test_an_open_reader_keeps_what_it_saw(epochs: Epochs, tmp_path: Path) -> None:
+    path = tmp_path / "rewards.duckdb"
+    write_catalogue(path, epochs[:1])
+    with duckdb.connect(str(path), read_only=True) as reader:
+        write_catalogue(path, epochs)
+        assert reader.execute("SELECT max(epoch) FROM scores").fetchall() == [(0,)]
+    assert _ask(path, "SELECT max(epoch) FROM scores") == [(1,)]
+
+
+def test_readers_see_one_epoch_or_the_other_while_it_is_swapped(epochs: Epochs, tmp_path: Path) -> None:
+    """Two readers, five swaps: never an error, and table and view always tell of the same epochs."""
+    path = tmp_path / "rewards.duckdb"
+    write_catalogue(path, epochs[:1])
+    done, seen, errors = threading.Event(), [], []
+    ask = (
+        "SELECT max(epoch), (SELECT max(epoch) FROM claimables), (SELECT count(DISTINCT epoch) FROM pools) FROM epochs"
+    )
+
+    def read(number: int) -> None:
+        while not done.is_set():
+            # DuckDB shares one open file per path within a process, and links are paths of their own.
+            link = tmp_path / f"reader{number}" / "rewards.duckdb"
+            link.parent.mkdir(exist_ok=True)
+            try:
+                link.unlink(missing_ok=True)
+                link.hardlink_to(path)
+                seen.append(_ask(link, ask)[0])
+            except (duckdb.Error, OSError) as error:
+                errors.append(error)
+
+    readers = [threading.Thread(target=read, args=(n,)) for n in range(2)]
+    for reader in readers:
+        reader.start()
+    for turn in range(5):
+        write_catalogue(path, epochs[: 1 + turn % 2])
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert errors == []
+    assert set(seen) <= {(0, 0, 1), (1, 1, 2)} and seen
+
+
+def test_a_reader_in_another_process_blocks_nobody(epochs: Epochs, tmp_path: Path) -> None:
+    path = tmp_path / "rewards.duckdb"
+    write_catalogue(path, epochs)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READ, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdin is not None and reader.stdout is not None
+    answers = set()
+    for turn in range(5):
+        reader.stdin.write("ask\n")
+        reader.stdin.flush()
+        write_catalogue(path, epochs[: 1 + turn % 2])
+        answers.add(reader.stdout.readline().strip())
+    reader.stdin.close()
+    assert reader.wait() == 0
+    reader.stdout.close()
+    assert answers <= {"(0, 0)", "(1, 1)"}
+
+
+def test_a_write_that_fails_leaves_the_old_one(epochs: Epochs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rewards.duckdb"
+    write_catalogue(path, epochs[:1])
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for owner, name in ((catalogue, "_fill"), (Path, "replace")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, refuse)
+            with pytest.raises(StorageError, match="No space left"):
+                write_catalogue(path, epochs)
+        assert [p.name for p in tmp_path.iterdir()] == ["rewards.duckdb"]
+        assert _ask(path, "SELECT max(epoch) FROM scores") == [(0,)]
+    with pytest.raises(StorageError, match=r"gone.*cannot be written"):
+        write_catalogue(tmp_path / "gone.duckdb", [(epochs[0][0], tmp_path / "nowhere")])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        write_catalogue(tmp_path / "file" / "rewards.duckdb", epochs)
