@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import polars as pl
@@ -193,7 +193,7 @@ def dress_accounts(providers: list[Account], users: list[Account], end: int) -> 
         chain = accounts[8:12]
         for account, age in zip(chain, (900, 170, 120, 60), strict=True):
             account.created = GENESIS_US - age * DAY_US
-        for older, younger in zip(chain, chain[1:], strict=False):
+        for older, younger in pairwise(chain):
             younger.referred_by = older.account_id
         chain[0].referred_by = None
     users[7].referred_by = users[6].account_id  # refused: the same wallet

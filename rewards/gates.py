@@ -1,4 +1,5 @@
-"""What must hold before an epoch is sealed and before its root is sent. Each gate answers findings; any that refuses stops the step."""
+"""What must hold before an epoch is sealed and before its root is sent. Each gate answers findings; any that refuses
+stops the step."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,10 @@ def check_complete(
     """Both feeds have the epoch's day files, reach past its end (usage: past the grace), and leave no hour empty."""
     epoch, findings = inputs.epoch, []
     hours = frozenset(range(-(-calendar.length_us // HOUR_US)))
-    until = {"usage_records": epoch.end_us + policy.rows.grace_minutes * MINUTE_US, "heartbeats": epoch.end_us - HOUR_US}
+    until = {
+        "usage_records": epoch.end_us + policy.rows.grace_minutes * MINUTE_US,
+        "heartbeats": epoch.end_us - HOUR_US,
+    }
     for name, coverage in (("usage_records", usage), ("heartbeats", heartbeats)):
         if coverage.rows == 0:
             findings.append(Finding("complete", f"{name} has no row of epoch {epoch.number}", "rows", "0"))
@@ -36,12 +40,19 @@ def check_complete(
             findings.append(Finding("complete", f"{name} lacks a day's file", f"a file {missing}", "none"))
         if coverage.closed_us < until[name]:
             findings.append(
-                Finding("complete", f"{name} ends too early; wait for the feed", _moment(until[name]), _moment(coverage.closed_us))
+                Finding(
+                    "complete",
+                    f"{name} ends too early; wait for the feed",
+                    _moment(until[name]),
+                    _moment(coverage.closed_us),
+                )
             )
         empty = sorted(hours - coverage.hours)
         if empty and coverage.rows:
             shown = ", ".join(map(str, empty))
-            findings.append(Finding("complete", f"{name} has empty hours", f"rows in all {len(hours)} hours", f"none in {shown}"))
+            findings.append(
+                Finding("complete", f"{name} has empty hours", f"rows in all {len(hours)} hours", f"none in {shown}")
+            )
     return findings
 
 
@@ -74,11 +85,14 @@ def check_quality(counts: Counts, policy: Policy) -> list[Finding]:
     return findings
 
 
-def check_conserved(inputs: EpochInputs, result: EpochResult, previous: Previous, known_deposits: Mapping[int, int]) -> list[Finding]:
-    """Per pool: deposited = claimables + held + carry-over, nothing below zero, amounts within the pool, the books continue.
+def check_conserved(
+    inputs: EpochInputs, result: EpochResult, previous: Previous, known_deposits: Mapping[int, int]
+) -> list[Finding]:
+    """Per pool: deposited = claimables + held + carry-over, nothing below zero, amounts within the pool, the books
+    continue.
 
-    `known_deposits` are all deposits up to the epoch's end or reference block, summed afresh: one that turned up for a time
-    before the previous epoch's end would be in no epoch.
+    `known_deposits` are all deposits up to the epoch's end or reference block, summed afresh: one that turned up for a
+    time before the previous epoch's end would be in no epoch.
     """
     findings = []
     for pool in POOLS:
@@ -91,17 +105,24 @@ def check_conserved(inputs: EpochInputs, result: EpochResult, previous: Previous
             findings.append(Finding("conserve", f"{name} pool: deposits of earlier epochs changed since they were sealed",
                                     str(books.deposited), str(known_deposits[pool])))  # fmt: skip
         if books.carry_over < 0:
-            findings.append(Finding("conserve", f"{name} pool: more is paid than was deposited", "0 or more", str(books.carry_over)))
+            findings.append(
+                Finding("conserve", f"{name} pool: more is paid than was deposited", "0 or more", str(books.carry_over))
+            )
         if books.allocated > books.pool:
-            findings.append(Finding("conserve", f"{name} pool: allocations pass the pool", str(books.pool), str(books.allocated)))
+            findings.append(
+                Finding("conserve", f"{name} pool: allocations pass the pool", str(books.pool), str(books.allocated))
+            )
         frame = result.allocations.filter(pl.col("pool") == pool)
         over = frame.filter(pl.col("amount") > pl.col("cap"))
         if over.height:
-            findings.append(Finding("conserve", f"{name} pool: {over.height} amounts pass their cap, such as of {over['account_id'][0]}",
-                                    str(over["cap"][0]), str(over["amount"][0])))  # fmt: skip
+            account, cap, amount = over.select("account_id", "cap", "amount").row(0)
+            message = f"{name} pool: {over.height} amounts pass their cap, such as of {account}"
+            findings.append(Finding("conserve", message, str(cap), str(amount)))
         shares = sum(int(v) for v in frame["share"].to_list())
         if frame.height and shares != books.pool:
-            findings.append(Finding("conserve", f"{name} pool: shares do not add up to the pool", str(books.pool), str(shares)))
+            findings.append(
+                Finding("conserve", f"{name} pool: shares do not add up to the pool", str(books.pool), str(shares))
+            )
         findings += _check_sums(pool, result)
     return findings
 
@@ -125,15 +146,21 @@ def check_rows(counts: Counts, rollup: pl.DataFrame, rows_read: int) -> list[Fin
     """Row classes add up to the rows read for the epoch, and the roll-up holds every earning row of each side."""
     findings = []
     if counts.rows != rows_read:
-        findings.append(Finding("conserve", "row classes do not add up to the rows read", str(rows_read), str(counts.rows)))
+        findings.append(
+            Finding("conserve", "row classes do not add up to the rows read", str(rows_read), str(counts.rows))
+        )
     for part in ("provision", "user"):
         rolled = int(rollup.filter(pl.col("part") == part)["requests"].sum())
         suspended = int(
-            rollup.filter((pl.col("part") == f"{part}_not_counted") & (pl.col("reason") == "suspended"))["requests"].sum()
+            rollup.filter((pl.col("part") == f"{part}_not_counted") & (pl.col("reason") == "suspended"))[
+                "requests"
+            ].sum()
         )
         if not rolled <= counts.earning <= rolled + suspended:
             findings.append(
-                Finding("conserve", f"the {part} roll-up does not hold the earning rows", str(counts.earning), f"{rolled}")
+                Finding(
+                    "conserve", f"the {part} roll-up does not hold the earning rows", str(counts.earning), f"{rolled}"
+                )
             )
     return findings
 
@@ -142,10 +169,14 @@ def check_successor(previous: pl.DataFrame, claimables: pl.DataFrame) -> list[Fi
     """Against the claimables of the epoch before, none fell, vanished or doubled."""
     faults = successor_faults(previous, claimables)
     return [
-        Finding("successor", f"{faults.height} claimables fell, vanished or doubled, such as {POOL_NAMES.get(pool, pool)} {account}",
-                str(was), f"{now} ({times} times)")
+        Finding(
+            "successor",
+            f"{faults.height} claimables fell, vanished or doubled, such as {POOL_NAMES.get(pool, pool)} {account}",
+            str(was),
+            f"{now} ({times} times)",
+        )
         for pool, account, was, now, times in faults.head(SHOWN).rows()
-    ]  # fmt: skip
+    ]
 
 
 def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list[Finding]:
@@ -154,7 +185,14 @@ def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list
     arrived = sum(int(v) for v in deposits.filter(~pl.col("funding"))["amount"].to_list())
     if abs(arrived - expected) * BP <= policy.caps.funded_band_bp * expected:
         return []
-    return [Finding("funded", "counted fees and deposits disagree", f"{expected} ± {policy.caps.funded_band_bp} bp", str(arrived))]
+    return [
+        Finding(
+            "funded",
+            "counted fees and deposits disagree",
+            f"{expected} ± {policy.caps.funded_band_bp} bp",
+            str(arrived),
+        )
+    ]
 
 
 def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> list[Finding]:
@@ -162,7 +200,9 @@ def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous
     expected = _reference_amounts(inputs, result, previous, policy)
     observed = {
         (pool, account): (score, int(cap), int(amount))
-        for pool, account, score, cap, amount in result.allocations.select("pool", "account_id", "score", "cap", "amount").rows()
+        for pool, account, score, cap, amount in result.allocations.select(
+            "pool", "account_id", "score", "cap", "amount"
+        ).rows()
     }
     wrong = sorted(k for k in expected.keys() | observed.keys() if expected.get(k) != observed.get(k))
     return [
@@ -185,7 +225,8 @@ def _check_credits(inputs: EpochInputs, result: EpochResult, previous: Previous,
 
 
 _Balances = Counter[tuple[str, int, str, int]]
-"""Base units by kind (claimable, held, debt), pool, owner (a wallet for claimables, else an account), epoch of a held amount."""
+"""Base units by kind (claimable, held, debt), pool, owner (a wallet for claimables, else an account), epoch of a held
+amount."""
 
 
 def _balances(claimables: pl.DataFrame, state: pl.DataFrame) -> _Balances:
@@ -200,7 +241,9 @@ def _balances(claimables: pl.DataFrame, state: pl.DataFrame) -> _Balances:
 
 def _expected_balances(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> _Balances:
     accounts = add_wallets(inputs.accounts, inputs.forbidden)
-    wallets = {account: wallet for account, wallet in accounts.select("account_id", "wallet").rows() if wallet is not None}
+    wallets = {
+        account: wallet for account, wallet in accounts.select("account_id", "wallet").rows() if wallet is not None
+    }
     suspended = set(accounts.filter(pl.col("suspended_at") < inputs.epoch.end)["account_id"].to_list())
     balances = _balances(previous.claimables, previous.state)
     for kind, pool, account, epoch in sorted(k for k in balances if k[0] == "held"):
@@ -234,7 +277,10 @@ def _reference_amounts(
         row[0]: reference.Account(*row)
         for row in accounts.select("account_id", "kind", "wallet", "suspended", "referred_by", "created").rows()
     }
-    nodes = {r[0]: reference.Provision(*r) for r in inputs.provisions.select("provision_id", "provider_id", "service_tier").rows()}
+    nodes = {
+        r[0]: reference.Provision(*r)
+        for r in inputs.provisions.select("provision_id", "provider_id", "service_tier").rows()
+    }
     usage = [
         reference.Usage(part, subject, endpoint, slot, requests, weight, int(fee))
         for part, subject, endpoint, slot, _, requests, weight, fee in inputs.rollup.rows()
@@ -257,7 +303,8 @@ def _reference_amounts(
 
 
 def note_oddities(inputs: EpochInputs, counts: Counts, odd_heartbeats: Mapping[str, int]) -> list[Finding]:
-    """What refuses nothing but should be seen: wallets that cannot be paid, rows of another tier, heartbeats of nobody."""
+    """What refuses nothing but should be seen: wallets that cannot be paid, rows of another tier, heartbeats of
+    nobody."""
     notes = []
     wallets = unusable_wallets(add_wallets(inputs.accounts, inputs.forbidden))
     if wallets.height:
@@ -274,7 +321,8 @@ def note_oddities(inputs: EpochInputs, counts: Counts, odd_heartbeats: Mapping[s
 
 @dataclass(frozen=True)
 class VaultState:
-    """What the gates before sending read of the chain. `role` is the sender's; `pending` the epoch of a pending root, or null."""
+    """What the gates before sending read of the chain. `role` is the sender's; `pending` the epoch of a pending root,
+    or null."""
 
     chain_id: int
     address: str
@@ -297,7 +345,11 @@ def check_solvent(manifest: Manifest, vault: VaultState) -> list[Finding]:
             findings.append(Finding("solvent", f"{name} pool: the total falls below what is promised",
                                     f"{vault.promised[pool]} or more", str(manifest.total(pool))))  # fmt: skip
         if increase > available[pool]:
-            findings.append(Finding("solvent", f"{name} pool does not cover the increase", f"at most {available[pool]}", str(increase)))
+            findings.append(
+                Finding(
+                    "solvent", f"{name} pool does not cover the increase", f"at most {available[pool]}", str(increase)
+                )
+            )
         if increase > vault.limits[pool]:
             findings.append(Finding("solvent", f"{name} pool: the increase passes the Vault's limit per epoch",
                                     f"at most {vault.limits[pool]}", str(increase)))  # fmt: skip
@@ -305,10 +357,13 @@ def check_solvent(manifest: Manifest, vault: VaultState) -> list[Finding]:
 
 
 def check_chain_state(manifest: Manifest, vault: VaultState) -> list[Finding]:
-    """The chain is the manifest's, its next epoch is this one, no root is pending, publishing is open, the sender may publish."""
+    """The chain is the manifest's, its next epoch is this one, no root is pending, publishing is open, the sender may
+    publish."""
     chain = manifest.chain
     if chain is None:
-        return [Finding("chain state", f"epoch {manifest.epoch.number} was computed without a chain", "a Vault", "none")]
+        return [
+            Finding("chain state", f"epoch {manifest.epoch.number} was computed without a chain", "a Vault", "none")
+        ]
     compared: Sequence[tuple[str, object, object]] = (
         ("the chain is another one", chain.chain_id, vault.chain_id),
         ("the Vault is another one", chain.vault, vault.address),

@@ -1,4 +1,5 @@
-"""What a root commits to: one epoch's facts and the digests of its files, as canonical JSON (RFC 8785), and its SHA-256."""
+"""What a root commits to: one epoch's facts and the digests of its files, as canonical JSON (RFC 8785), and its
+SHA-256."""
 
 import hashlib
 import json
@@ -158,14 +159,17 @@ def parse_manifest(source: bytes, origin: str) -> Manifest:
         manifest = _from_json(json.loads(source))
         canonical = manifest.to_bytes()
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, UsageError) as error:
-        raise Disagreement(f"{origin} is not a manifest of format {FORMAT}: {error!r}; get the published file again") from error
+        raise Disagreement(
+            f"{origin} is not a manifest of format {FORMAT}: {error!r}; get the published file again"
+        ) from error
     if canonical != source:
         raise Disagreement(f"{origin} is not in canonical form (RFC 8785), so its digest means nothing; get it again")
     return manifest
 
 
 def require_shallow(source: bytes) -> None:
-    """Raise ValueError for JSON nested deeper than MAX_DEPTH. The parser itself may crash on it: libraries lift Python's limit."""
+    """Raise ValueError for JSON nested deeper than MAX_DEPTH. The parser itself may crash on it: libraries lift
+    Python's limit."""
     depth = 0
     for bracket in re.findall(rb"[\[\]{}]", re.sub(rb'"(?:[^"\\]|\\.)*"', b"", source)):
         depth += 1 if bracket in b"[{" else -1
@@ -237,7 +241,9 @@ def _read_chain(chain: Mapping[str, Any], block: Mapping[str, Any]) -> ChainFact
         vault=parse_address(_text(chain["vault"], "vault")),
         limits={p: _amount(chain["limits"][POOL_NAMES[p]], "limits") for p in POOLS},
         reference_block=Block(
-            _natural(block["number"], "block number"), parse_root(block["hash"]), _natural(block["timestamp"], "block timestamp")
+            _natural(block["number"], "block number"),
+            parse_root(block["hash"]),
+            _natural(block["timestamp"], "block timestamp"),
         ),
     )
 

@@ -11,7 +11,8 @@ from rewards.units import POOL_NAMES, POOLS, PROVIDER, USER, Address
 
 @dataclass(frozen=True)
 class VaultBooks:
-    """The Vault as observed at one block: live roots, claims so far, pools, deposits per pool, claimed totals, CXPT balance."""
+    """The Vault as observed at one block: live roots, claims so far, pools, deposits per pool, claimed totals, CXPT
+    balance."""
 
     roots: Sequence[RootRecord]
     claims: Sequence[Claim]
@@ -36,7 +37,11 @@ def reconcile_roots(manifests: Mapping[int, Manifest], roots: Sequence[RootRecor
     for record in roots:
         manifest = manifests.get(record.epoch)
         if manifest is None:
-            findings.append(_finding(f"epoch {record.epoch} has a root that nobody here published", "none", "0x" + record.root.hex()))
+            findings.append(
+                _finding(
+                    f"epoch {record.epoch} has a root that nobody here published", "none", "0x" + record.root.hex()
+                )
+            )
             continue
         compared = (
             ("root", "0x" + manifest.root.hex(), "0x" + record.root.hex()),
@@ -44,12 +49,19 @@ def reconcile_roots(manifests: Mapping[int, Manifest], roots: Sequence[RootRecor
             ("provider total", manifest.total(PROVIDER), record.provider_total),
             ("user total", manifest.total(USER), record.user_total),
         )
-        findings += [_finding(f"epoch {record.epoch}: {what} differs", ours, theirs) for what, ours, theirs in compared if ours != theirs]
+        findings += [
+            _finding(f"epoch {record.epoch}: {what} differs", ours, theirs)
+            for what, ours, theirs in compared
+            if ours != theirs
+        ]
     return findings
 
 
-def reconcile_claims(claimables: Mapping[int, Mapping[tuple[int, Address], int]], claims: Sequence[Claim]) -> list[Finding]:
-    """Every claim is of a leaf that its epoch's bundle holds, for its amount, and an account's claims add up to the largest."""
+def reconcile_claims(
+    claimables: Mapping[int, Mapping[tuple[int, Address], int]], claims: Sequence[Claim]
+) -> list[Finding]:
+    """Every claim is of a leaf that its epoch's bundle holds, for its amount, and an account's claims add up to the
+    largest."""
     findings = []
     paid: dict[tuple[int, Address], int] = {}
     for claim in claims:
@@ -74,9 +86,13 @@ def reconcile_pools(latest: Manifest | None, books: VaultBooks) -> list[Finding]
         promised = latest.total(pool) if latest else 0
         claimed = sum(c.amount for c in books.claims if c.pool == pool)
         if books.deposited[pool] - promised != free[pool]:
-            findings.append(_finding(f"{name} pool is not deposits less promises", books.deposited[pool] - promised, free[pool]))
+            findings.append(
+                _finding(f"{name} pool is not deposits less promises", books.deposited[pool] - promised, free[pool])
+            )
         if claimed != books.claimed[pool]:
-            findings.append(_finding(f"{name} pool: claim events do not add up to its claimed total", claimed, books.claimed[pool]))
+            findings.append(
+                _finding(f"{name} pool: claim events do not add up to its claimed total", claimed, books.claimed[pool])
+            )
         if claimed > promised:
             findings.append(_finding(f"{name} pool: more was claimed than promised", promised, claimed))
         outstanding += promised - claimed

@@ -32,7 +32,8 @@ def close_epochs(inputs: Path, data: Path, last: int) -> dict[str, Any]:
     """Close epochs 0 to `last` in this process: seconds by stage and rows by epoch, and the process's peak memory in
     MB."""
     from rewards.epoch import Calendar
-    from rewards.jobs.run import RunSettings, run_epochs
+    from rewards.jobs.prepare import RunSettings
+    from rewards.jobs.run import run_epochs
     from rewards.jobs.settings import POLICIES
     from rewards.jobs.verify import verify_epoch
     from rewards.jobs.workspace import Workspace

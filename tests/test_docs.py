@@ -21,7 +21,8 @@ from rewards.cli.app import app
 from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
 from rewards.engines.duckdb import DuckDBEngine
-from rewards.jobs.run import RunSettings, run_epochs
+from rewards.jobs.prepare import RunSettings
+from rewards.jobs.run import run_epochs
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import FILES
 from rewards.merkle import ClaimTree, hash_leaf, hash_pair

@@ -1,4 +1,5 @@
-"""Every gate: fixtures that break it, one at the exact boundary that passes, and proof that a refusal stops the step (I13)."""
+"""Every gate: fixtures that break it, one at the exact boundary that passes, and proof that a refusal stops the step
+(I13)."""
 
 import shutil
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from rewards import gates
 from rewards.compute import compute_epoch
 from rewards.epoch import DAY_US
 from rewards.errors import Finding, GateRefused, refuse
-from rewards.jobs import run
-from rewards.jobs.run import Prepared, StageClock, prepare_epoch, read_previous, run_epochs
+from rewards.jobs import prepare
+from rewards.jobs.prepare import Prepared, StageClock, prepare_epoch, read_previous
+from rewards.jobs.run import run_epochs
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import ChainFacts
 from rewards.policy import BP
@@ -545,7 +547,7 @@ def test_a_doctored_computation_seals_nothing(
     gate: str,
 ) -> None:
     honest = compute_epoch
-    monkeypatch.setattr(run, "compute_epoch", lambda *given: doctor(honest(*given)))
+    monkeypatch.setattr(prepare, "compute_epoch", lambda *given: doctor(honest(*given)))
     with pytest.raises(GateRefused) as refused:
         seal_sample(tmp_path, sample, last=0)
     assert gate in {f.gate for f in refused.value.findings}
@@ -560,7 +562,7 @@ def test_a_fallen_claimable_seals_nothing(sample: Path, tmp_path: Path, monkeypa
         result = honest(*given)
         return replace(result, claimables=result.claimables.slice(1))
 
-    monkeypatch.setattr(run, "compute_epoch", forget)
+    monkeypatch.setattr(prepare, "compute_epoch", forget)
     with pytest.raises(GateRefused, match="successor"):
         list(run_epochs(workspace, settings_for(sample), [1]))
     assert workspace.store.numbers() == [0] and [e.number for e in workspace.ledger.sealed()] == [0]

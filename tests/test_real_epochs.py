@@ -21,9 +21,10 @@ from rewards.chain.sender import Patience, Sender
 from rewards.chain.vault import Vault
 from rewards.epoch import Calendar
 from rewards.jobs.claims import find_claimables
+from rewards.jobs.prepare import RunSettings
 from rewards.jobs.publish import attest_epoch, publish_epoch
 from rewards.jobs.reconcile import reconcile
-from rewards.jobs.run import RunSettings, run_epochs
+from rewards.jobs.run import run_epochs
 from rewards.jobs.settings import POLICIES
 from rewards.jobs.status import read_status
 from rewards.jobs.verify import verify_epoch

@@ -34,11 +34,14 @@ def write_file(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             aside.unlink()
-        raise StorageError(f"{path} cannot be written: {error.strerror}; free space or give another --data folder") from error
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}; free space or give another --data folder"
+        ) from error
 
 
 def stage_folder(staging: Path, files: dict[str, bytes]) -> None:
-    """Write a fresh folder of files, each synced; what stood there is replaced. Raises StorageError, leaving nothing behind."""
+    """Write a fresh folder of files, each synced; what stood there is replaced. Raises StorageError, leaving nothing
+    behind."""
     try:
         if staging.exists():
             shutil.rmtree(staging)
@@ -48,7 +51,9 @@ def stage_folder(staging: Path, files: dict[str, bytes]) -> None:
         _sync_folder(staging)
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)
-        raise StorageError(f"{staging} cannot be written: {error.strerror}; free space or give another --data folder") from error
+        raise StorageError(
+            f"{staging} cannot be written: {error.strerror}; free space or give another --data folder"
+        ) from error
 
 
 def move_into_place(staging: Path, target: Path) -> None:
@@ -58,4 +63,6 @@ def move_into_place(staging: Path, target: Path) -> None:
         staging.rename(target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise StorageError(f"{staging} cannot be renamed to {target}: {error.strerror}; look at what stands there") from error
+        raise StorageError(
+            f"{staging} cannot be renamed to {target}: {error.strerror}; look at what stands there"
+        ) from error

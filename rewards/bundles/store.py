@@ -23,9 +23,12 @@ TABLES = {f"{table.name}.parquet": table for table in PUBLISHED}
 
 
 def encode_frame(table: Table, frame: pl.DataFrame) -> bytes:
-    """A frame as Parquet bytes: canonical order, one compression, a fixed row-group size. Equal values give equal bytes."""
+    """A frame as Parquet bytes: canonical order, one compression, a fixed row-group size. Equal values give equal
+    bytes."""
     buffer = io.BytesIO()
-    table.check(table.arrange(frame)).write_parquet(buffer, compression="zstd", row_group_size=ROW_GROUP, statistics=True)
+    table.check(table.arrange(frame)).write_parquet(
+        buffer, compression="zstd", row_group_size=ROW_GROUP, statistics=True
+    )
     return buffer.getvalue()
 
 
@@ -36,13 +39,16 @@ def encode_corrections(frame: pl.DataFrame) -> bytes:
 
 
 def decode_corrections(content: bytes) -> pl.DataFrame:
-    """The corrections of `corrections.json`; raises InputError where the file is not what `encode_corrections` writes."""
+    """The corrections of `corrections.json`; raises InputError where the file is not what `encode_corrections`
+    writes."""
     try:
         require_shallow(content)
         rows = [{**row, "amount": _read_amount(row["amount"])} for row in json.loads(content)]
         frame = CORRECTIONS.check(pl.DataFrame(rows, schema=dict(CORRECTIONS.columns)), "corrections.json")
     except (ValueError, LookupError, TypeError, RecursionError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"corrections.json is not a list of corrections: {error!r}; get the published file again") from error
+        raise InputError(
+            f"corrections.json is not a list of corrections: {error!r}; get the published file again"
+        ) from error
     if encode_corrections(frame) != content:
         raise InputError("corrections.json is not in its canonical form; get the published file again")
     return frame
@@ -70,7 +76,9 @@ class Bundle:
             raise Disagreement(f"{path} cannot be read: {error.strerror}; get the published file again") from error
         found = hashlib.sha256(content).hexdigest()
         if found != self.manifest.files[name]:
-            raise Disagreement(f"{path} has SHA-256 {found}; the manifest says {self.manifest.files[name]}; get it again")
+            raise Disagreement(
+                f"{path} has SHA-256 {found}; the manifest says {self.manifest.files[name]}; get it again"
+            )
         return content
 
     def frame(self, table: Table) -> pl.DataFrame:
@@ -96,7 +104,8 @@ class Bundle:
 
     @contextmanager
     def tree(self) -> Iterator[mmap.mmap]:
-        """`tree.bin` mapped into memory: a proof is a handful of reads. Its digest is not checked here; proofs check themselves."""
+        """`tree.bin` mapped into memory: a proof is a handful of reads. Its digest is not checked here; proofs check
+        themselves."""
         path = self.folder / "tree.bin"
         try:
             with path.open("rb") as file:
@@ -107,14 +116,19 @@ class Bundle:
             yield mapped
 
     def check(self) -> None:
-        """Raise Disagreement unless every file of the promise, and no other, is there with the digest of the manifest."""
+        """Raise Disagreement unless every file of the promise, and no other, is there with the digest of the
+        manifest."""
         try:
             found = {p.name for p in self.folder.iterdir()}
         except OSError as error:
-            raise Disagreement(f"{self.folder} cannot be read: {error.strerror}; get the published folder again") from error
+            raise Disagreement(
+                f"{self.folder} cannot be read: {error.strerror}; get the published folder again"
+            ) from error
         wanted = {*FILES, "manifest.json", "manifest.sha256"}
         if found != wanted:
-            raise Disagreement(f"{self.folder} differs from its format in {', '.join(sorted(found ^ wanted))}; get it again")
+            raise Disagreement(
+                f"{self.folder} differs from its format in {', '.join(sorted(found ^ wanted))}; get it again"
+            )
         for name in FILES:
             self.content(name)
 
@@ -140,7 +154,8 @@ class BundleStore:
         return self.folder(number).is_dir()
 
     def read(self, number: int) -> Bundle:
-        """The bundle of an epoch with its manifest checked against `manifest.sha256`; files are checked as they are read."""
+        """The bundle of an epoch with its manifest checked against `manifest.sha256`; files are checked as they are
+        read."""
         folder = self.folder(number)
         if not folder.is_dir():
             known = ", ".join(map(str, self.numbers())) or "none"
@@ -176,7 +191,9 @@ def open_bundle(folder: Path) -> Bundle:
         raise Disagreement(f"{folder} has no readable manifest: {error}; get the published folder again") from error
     found = hashlib.sha256(source).hexdigest()
     if seal != f"{found}  manifest.json\n":
-        raise Disagreement(f"{folder}/manifest.json has SHA-256 {found}; manifest.sha256 says {seal.strip()!r}; get both again")
+        raise Disagreement(
+            f"{folder}/manifest.json has SHA-256 {found}; manifest.sha256 says {seal.strip()!r}; get both again"
+        )
     return Bundle(folder, parse_manifest(source, str(folder / "manifest.json")))
 
 

@@ -117,14 +117,14 @@ class Vault:
         ]
 
     def roots(self, last_block: int) -> Sequence[RootRecord]:
-        """The live root of every epoch published up to `last_block`, as it stands now, ascending by epoch."""
+        """The live root of every epoch published up to `last_block`, as it stood after that block, ascending by epoch."""
         epochs = {event["args"]["epoch"] for event in self._events(("RootPublished",), last_block)}
-        records = (self.root_at(epoch) for epoch in sorted(epochs))
+        records = (self.root_at(epoch, last_block) for epoch in sorted(epochs))
         return [record for record in records if record is not None and record.status != "revoked"]
 
-    def root_at(self, epoch: int) -> RootRecord | None:
-        """The record of an epoch as it stands now, also a revoked one; None if there never was one."""
-        record = self._call("rootAt", epoch)
+    def root_at(self, epoch: int, block: int | None = None) -> RootRecord | None:
+        """The record of an epoch as it stands now (or stood after `block`), also a revoked one; None if there was none."""
+        record = self._call("rootAt", epoch, block=block)
         root, manifest_hash, provider_total, user_total, activates_at, missing, status = record
         if STATUSES[status] == "none":
             return None
@@ -145,8 +145,9 @@ class Vault:
     def revocations(self) -> int:
         return int(self._call("revocations"))
 
-    def reward_pool(self) -> RewardPool:
-        return RewardPool(*self._call("pools"))
+    def reward_pool(self, block: int | None = None) -> RewardPool:
+        """The pools as they stand now, or stood after `block`."""
+        return RewardPool(*self._call("pools", block=block))
 
     def max_epoch_amount(self, pool: int) -> int:
         return int(self._call("maxEpochAmount", pool))
@@ -167,8 +168,8 @@ class Vault:
     def promised(self, pool: int) -> int:
         return int(self._call("promised", pool))
 
-    def claimed_total(self, pool: int) -> int:
-        return int(self._call("claimedTotal", pool))
+    def claimed_total(self, pool: int, block: int | None = None) -> int:
+        return int(self._call("claimedTotal", pool, block=block))
 
     def claimed(self, pool: int, account: Address) -> int:
         return int(self._call("claimed", pool, checksum(account)))
@@ -189,9 +190,9 @@ class Vault:
     def has_attested(self, publication: bytes, attester: Address) -> bool:
         return bool(self._call("hasAttested", publication, checksum(attester)))
 
-    def balance_of(self, account: Address) -> int:
+    def balance_of(self, account: Address, block: int | None = None) -> int:
         with self.chain.translate_errors("reading a balance"):
-            return int(self._token.functions.balanceOf(checksum(account)).call())
+            return int(self._token.functions.balanceOf(checksum(account)).call(block_identifier=block))
 
     # ---------------------------------------------------------------- writes
 
@@ -266,9 +267,11 @@ class Vault:
         if token != record.token:
             raise ChainError(f"the Vault's token is {token}, the deployment record says {record.token}")
 
-    def _call(self, name: str, *arguments: Any) -> Any:
+    def _call(self, name: str, *arguments: Any, block: int | None = None) -> Any:
         with self.chain.translate_errors(f"calling {name} of the Vault"):
-            return self._contract.functions[name](*arguments).call()
+            return self._contract.functions[name](*arguments).call(
+                block_identifier="latest" if block is None else block
+            )
 
     def _events(self, names: Sequence[str], last_block: int) -> Iterator[EventData]:
         """Decoded events of these names from the Vault's first block to `last_block`."""

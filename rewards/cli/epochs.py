@@ -50,7 +50,9 @@ def demo(data: Data = None, verbose: Verbose = False, as_json: AsJson = False) -
         print_json(report.to_json())
         return
     print_pairs(report.lines())
-    print_lines(["", "Try in DuckDB:", *(f"  {query}" for query in report.queries)])
+    opened = f"duckdb.connect('{report.folder}/rewards.duckdb', read_only=True)"
+    print_lines(["", f"Try in .venv/bin/python, after import duckdb; db = {opened}:"])
+    print_lines([f'  db.sql("""{query}""").show()' for query in report.queries])
 
 
 def run(
@@ -68,7 +70,8 @@ def run(
 
     With --deployment they are bound to that Vault; without, to no chain, and cannot be published.
     """
-    from rewards.jobs.run import run_epochs, run_settings
+    from rewards.jobs.prepare import run_settings
+    from rewards.jobs.run import run_epochs
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 

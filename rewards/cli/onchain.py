@@ -103,8 +103,8 @@ def attest(
 ) -> None:
     """Recompute a published epoch from inputs of one's own and confirm it with the attester's key."""
     from rewards.jobs.chain import open_signer, open_vault
+    from rewards.jobs.prepare import run_settings
     from rewards.jobs.publish import attest_epoch
-    from rewards.jobs.run import run_settings
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 

@@ -157,8 +157,9 @@ class _Night:
             known = f"SELECT DISTINCT id, content FROM read_parquet([{listed}])"
         self._db.execute(
             f"""CREATE TEMP TABLE seen AS
-            SELECT c.key, CASE WHEN {_content_digest("r")} = known.content THEN 'same' ELSE 'other' END AS counted_before
-            FROM candidates c JOIN ({known}) known ON known.id = {_digest("c.request_id")} JOIN r USING (key)"""
+            SELECT c.key, CASE WHEN {_content_digest("r")} = known.content THEN 'same' ELSE 'other' END AS
+            counted_before FROM candidates c JOIN ({known}) known ON known.id = {_digest("c.request_id")} JOIN r USING
+            (key)"""
         )
         self._db.execute(
             f"""CREATE TEMP TABLE k AS

@@ -15,14 +15,17 @@ from rewards.units import Address, parse_address
 
 
 def open_chain(settings: Settings) -> Chain:
-    """The configured chain, its id checked; raises UsageError when none is configured, ChainError when it does not answer."""
+    """The configured chain, its id checked; raises UsageError when none is configured, ChainError when it does not
+    answer."""
     if settings.rpc_url is None:
         raise UsageError("no chain is configured; set REWARDS_RPC_URL, and REWARDS_CHAIN_ID or --deployment")
     chain_id = settings.chain_id
     if chain_id is None and settings.deployment is not None:
         chain_id = read_deployment(settings.deployment).chain_id
     if chain_id is None:
-        raise UsageError("no chain id is configured; set REWARDS_CHAIN_ID so that another chain is never mistaken for yours")
+        raise UsageError(
+            "no chain id is configured; set REWARDS_CHAIN_ID so that another chain is never mistaken for yours"
+        )
     return connect(settings.rpc_url.get_secret_value(), chain_id, settings.confirmations)
 
 
@@ -35,20 +38,25 @@ def open_vault(settings: Settings) -> Vault:
 
 
 def open_signer(settings: Settings, role: Role) -> Signer:
-    """The signer of a role, from its key or its encrypted keystore; raises UsageError naming the setting that is missing."""
+    """The signer of a role, from its key or its encrypted keystore; raises UsageError naming the setting that is
+    missing."""
     key = getattr(settings, f"{role}_key")
     if key is not None:
         return LocalSigner(key)
     keystore: Path | None = getattr(settings, f"{role}_keystore")
     if keystore is None:
         name = f"REWARDS_{role.upper()}"
-        raise UsageError(f"no key of the {role} is configured; set {name}_KEYSTORE (with REWARDS_KEYSTORE_PASSWORD) or {name}_KEY")
+        raise UsageError(
+            f"no key of the {role} is configured; set {name}_KEYSTORE (with REWARDS_KEYSTORE_PASSWORD) or {name}_KEY"
+        )
     if settings.keystore_password is None:
         raise UsageError(f"the keystore {keystore} needs a password; set REWARDS_KEYSTORE_PASSWORD")
     try:
         text = keystore.read_text()
     except OSError as error:
-        raise UsageError(f"the keystore {keystore} cannot be read: {error.strerror}; mend REWARDS_{role.upper()}_KEYSTORE") from error
+        raise UsageError(
+            f"the keystore {keystore} cannot be read: {error.strerror}; mend REWARDS_{role.upper()}_KEYSTORE"
+        ) from error
     return LocalSigner.from_keystore(text, settings.keystore_password)
 
 
@@ -63,7 +71,9 @@ def deploy(
     signer = open_signer(settings, "deployer")
     path = out or deployment_path(chain.chain_id)
     if path.exists():
-        raise UsageError(f"{path} already records a deployment; give --out for another one, or remove it if that Vault is abandoned")
+        raise UsageError(
+            f"{path} already records a deployment; give --out for another one, or remove it if that Vault is abandoned"
+        )
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     holders = {role: [parse_address(address) for address in addresses] for role, addresses in roles.items()}
     wanted = VaultSettings(

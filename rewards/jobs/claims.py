@@ -65,7 +65,9 @@ def find_claimables(workspace: Workspace, account: Address, epoch: int | None = 
             except NotClaimable:
                 continue
             if not ClaimTree.verify(bundle.manifest.root, pool, account, amount, proof):
-                raise InputError(f"{bundle.folder}/tree.bin does not lead to the manifest's root; get the published file again")
+                raise InputError(
+                    f"{bundle.folder}/tree.bin does not lead to the manifest's root; get the published file again"
+                )
             found.append(Claimable(bundle.manifest.epoch.number, pool, account, amount, proof, bundle.manifest.root))
     return found
 
@@ -73,7 +75,8 @@ def find_claimables(workspace: Workspace, account: Address, epoch: int | None = 
 def claim_all(
     workspace: Workspace, account: Address, vault: "Vault", signer: "Signer", epoch: int | None = None
 ) -> list[Payment]:
-    """Claim every pool of an address against an active root (default: the newest active one). Anyone may; it pays the account."""
+    """Claim every pool of an address against an active root (default: the newest active one). Anyone may; it pays the
+    account."""
     active = vault.latest_active_epoch() if epoch is None else epoch
     if active is None:
         raise UsageError("no root is active yet; a published root is, once attested and after the delay")
@@ -92,13 +95,14 @@ def claim_all(
 
 
 def dump_tree(workspace: Workspace, epoch: int) -> dict[str, Any]:
-    """The claim tree of an epoch in the `standard-v1` format; raises Disagreement when it has not the manifest's root."""
+    """The claim tree of an epoch in the `standard-v1` format; raises Disagreement when it has not the manifest's
+    root."""
     bundle = workspace.store.read(epoch)
     tree = ClaimTree.build(bundle.frame(CLAIMABLES))
     if tree.root != bundle.manifest.root:
         raise Disagreement(
-            f"{bundle.folder}/claimables.parquet gives root 0x{tree.root.hex()}, the manifest says 0x{bundle.manifest.root.hex()}; "
-            "get the published files again"
+            f"{bundle.folder}/claimables.parquet gives root 0x{tree.root.hex()}, "
+            f"the manifest says 0x{bundle.manifest.root.hex()}; get the published files again"
         )
     return tree.dump()
 

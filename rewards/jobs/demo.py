@@ -1,7 +1,7 @@
 """One epoch from usage to paid claims, on a chain inside the process: the main job, end to end, for a first look."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +16,16 @@ from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
 from rewards.epoch import Calendar
 from rewards.errors import ChainError, Disagreement, UsageError
-from rewards.jobs.claims import Claimable, Payment, claim_all, find_claimables
+from rewards.jobs.claims import Claimable, Payment, claim_all
+from rewards.jobs.prepare import RunSettings
 from rewards.jobs.publish import attest_epoch, publish_epoch
 from rewards.jobs.reconcile import reconcile
-from rewards.jobs.run import RunSettings, run_epochs
+from rewards.jobs.run import run_epochs
 from rewards.jobs.settings import GENESIS, POLICIES
 from rewards.jobs.verify import verify_epoch
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import Manifest
+from rewards.ports import PoolTotals
 from rewards.schemas import CLAIMABLES
 from rewards.sources.folder import InputFolder
 from rewards.units import POOL_NAMES, POOLS, Address, checksum, format_cxpt
@@ -51,36 +53,34 @@ class DemoReport:
         return [
             "SELECT class, reason, rows FROM row_counts ORDER BY rows DESC;",
             "SELECT account_id, amount FROM allocations WHERE pool = 1 ORDER BY amount DESC LIMIT 5;",
-            "SELECT reason, \"column\", value, count(*) AS rows FROM quarantine GROUP BY ALL ORDER BY rows DESC, ALL LIMIT 10;",
+            'SELECT reason, "column", value, count(*) AS rows FROM quarantine GROUP BY ALL ORDER BY rows DESC, ALL LIMIT 10;',
         ]
 
     def lines(self) -> list[tuple[str, str]]:
         """The summary as (label, text)."""
-        counts, totals = self.manifest.counts, self.manifest.totals
-        bad = ", ".join(f"{n} {reason}" for reason, n in counts["quarantined"].items()) or "none"
-        idle = ", ".join(f"{n} {reason}" for reason, n in counts["not_earning"].items()) or "none"
-        paid = [
-            (f"paid to a {POOL_NAMES[p.claimable.pool]}", f"{format_cxpt(p.paid)} CXPT to {checksum(p.claimable.account)}")
-            for p in self.payments
-        ]
+        epoch, counts = self.manifest.epoch, self.manifest.counts
         return [
-            ("epoch", f"{self.manifest.epoch.number}: {self.manifest.epoch.start:%Y-%m-%d %H:%M} to {self.manifest.epoch.end:%Y-%m-%d %H:%M} UTC"),
+            ("epoch", f"{epoch.number}: {_moment(epoch.start)} to {_moment(epoch.end)} UTC"),
             ("rows read", f"{counts['rows']:,}, of which {counts['late']} late and {counts['repeated']} repeated"),
-            ("quarantined", f"{sum(counts['quarantined'].values())}: {bad}"),
-            ("not earning", f"{sum(counts['not_earning'].values())}: {idle}"),
+            ("quarantined", _tell_reasons(counts["quarantined"])),
+            ("not earning", _tell_reasons(counts["not_earning"])),
             ("earning", f"{counts['earning']:,}"),
-            *(
-                (f"{POOL_NAMES[p]} pool", f"{format_cxpt(totals[p].pool)} CXPT split, {format_cxpt(totals[p].allocated)} allocated, "
-                 f"{format_cxpt(totals[p].held)} held, {format_cxpt(totals[p].carry_over)} carried over")
-                for p in POOLS
-            ),
-            ("root", f"0x{self.manifest.root.hex()} over {self.manifest.leaves} leaves, active since {self.activated_at:%Y-%m-%d %H:%M} UTC"),
+            *((f"{POOL_NAMES[pool]} pool", _tell_books(self.manifest.totals[pool])) for pool in POOLS),
+            ("root", f"0x{self.manifest.root.hex()}, {self.manifest.leaves} leaves"),
+            ("active since", f"{_moment(self.activated_at)} UTC, attested by a second key that recomputed it"),
             ("manifest", self.manifest.digest),
-            *paid,
+            *(
+                (
+                    f"paid to a {POOL_NAMES[p.claimable.pool]}",
+                    f"{format_cxpt(p.paid)} CXPT to {checksum(p.claimable.account)}",
+                )
+                for p in self.payments
+            ),
             ("forged claim", f"refused: {self.refused}"),
-            ("reconciled", "chain and bundles agree"),
-            ("files", f"{self.folder}/epochs/{self.manifest.epoch.number} (bundle), {self.folder}/rewards.duckdb (catalogue)"),
-        ]  # fmt: skip
+            ("reconciled", "chain and bundles agree; the bundle verifies against the digest on chain"),
+            ("bundle", f"{self.folder}/epochs/{epoch.number}"),
+            ("catalogue", f"{self.folder}/rewards.duckdb"),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -97,7 +97,8 @@ class DemoReport:
 
 
 def run_demo(data: Path, on_stage: Callable[[str], None] = lambda _: None) -> DemoReport:
-    """Run the demo in `data`, which must be absent, empty, or left by an earlier demo. Raises whatever a step refuses."""
+    """Run the demo in `data`, which must be absent, empty, or left by an earlier demo. Raises whatever a step
+    refuses."""
     _clear(data)
     inputs = InputFolder(SAMPLE)
     calendar = Calendar.from_genesis(GENESIS)
@@ -120,7 +121,9 @@ def run_demo(data: Path, on_stage: Callable[[str], None] = lambda _: None) -> De
     vault = Vault(embedded.chain, deploy_vault(sender, deployer, token, roles), sender)
 
     on_stage("deposit the fees of the day")
-    for when, amount in inputs.deposits().filter(pl.col("deposited_at") < epoch.end).select("deposited_at", "amount").rows():
+    for when, amount in (
+        inputs.deposits().filter(pl.col("deposited_at") < epoch.end).select("deposited_at", "amount").rows()
+    ):
         embedded.set_time(int(when.timestamp()))
         vault.deposit_fees(int(amount), deployer)
     embedded.set_time(epoch.end_us // 1_000_000 + 45 * 60)
@@ -149,6 +152,22 @@ def run_demo(data: Path, on_stage: Callable[[str], None] = lambda _: None) -> De
         raise Disagreement(f"the demo does not reconcile: {problems[0]}")
     activated = datetime.fromtimestamp(record.activates_at, UTC)
     return DemoReport(manifest, tuple(payments), refused, data, activated)
+
+
+def _moment(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M}"
+
+
+def _tell_reasons(reasons: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    return f"{sum(reasons.values())}: {listed}" if listed else "none"
+
+
+def _tell_books(books: PoolTotals) -> str:
+    return (
+        f"{format_cxpt(books.pool)} CXPT split, {format_cxpt(books.allocated)} allocated, "
+        f"{format_cxpt(books.held)} held, {format_cxpt(books.carry_over)} carried over"
+    )
 
 
 def vault_manifest_hash(vault: Vault) -> str:

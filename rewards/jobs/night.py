@@ -3,14 +3,14 @@
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from rewards.chain.deployment import read_deployment
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
 from rewards.epoch import Calendar, to_micros
 from rewards.errors import Finding, UsageError, refuse
 from rewards.jobs.chain import open_vault
+from rewards.jobs.prepare import RunSettings, run_settings
 from rewards.jobs.publish import ChainOutcome, publish_epoch
-from rewards.jobs.run import EpochOutcome, RunSettings, run_epochs
+from rewards.jobs.run import EpochOutcome, run_epochs
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
 from rewards.units import POOL_NAMES, POOLS, format_cxpt
@@ -33,19 +33,7 @@ def bind_run(settings: Settings) -> RunSettings:
 
     Raises UsageError naming a setting that is missing, ChainError when the chain does not answer.
     """
-    if settings.inputs is None:
-        raise UsageError("no input folder is configured; set REWARDS_INPUTS to the folder that holds usage_records/")
-    bound = settings.deployment
-    return RunSettings(
-        inputs=settings.inputs,
-        policies=settings.policies,
-        calendar=settings.calendar,
-        vault=open_vault(settings) if bound else None,
-        first_epoch=read_deployment(bound).first_epoch if bound else 0,
-        memory=settings.memory,
-        threads=settings.threads,
-        finality_s=settings.finality_seconds,
-    )
+    return run_settings(settings, open_vault(settings) if settings.deployment else None)
 
 
 def close_up_to(workspace: Workspace, run: RunSettings, last: int) -> Generator[EpochOutcome, None, None]:

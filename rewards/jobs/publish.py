@@ -1,4 +1,5 @@
-"""Publish a sealed epoch, attest it from an own recomputation, revoke it: each a transaction intent that is stored before it is sent."""
+"""Publish a sealed epoch, attest it from an own recomputation, revoke it: each a transaction intent that is stored
+before it is sent."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from rewards.chain.sender import OnSigned, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError, Disagreement, Finding, RewardsError, refuse
-from rewards.jobs.run import RunSettings, StageClock, prepare_epoch, seal_prepared
+from rewards.jobs.prepare import RunSettings, StageClock, prepare_epoch
+from rewards.jobs.run import seal_prepared
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import StoredIntent
 from rewards.manifest import Manifest
@@ -29,7 +31,8 @@ class ChainOutcome:
 
 
 def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signer) -> ChainOutcome:
-    """Post the root of a sealed epoch. Asks the chain first, so that a second call, or one after a crash, sends nothing twice.
+    """Post the root of a sealed epoch. Asks the chain first, so that a second call, or one after a crash, sends
+    nothing twice.
 
     Raises GateRefused, ChainError, Disagreement (another root stands on chain) or InputError (no such bundle).
     """
@@ -96,13 +99,17 @@ def check_bundle(bundle: Bundle) -> list[Finding]:
         expected, observed = (hashlib.sha256(content).hexdigest() for content in (tree.to_bytes(), published))
         findings.append(Finding(gate, "tree.bin is not the tree of the claimables", expected, observed))
     if tree.root != manifest.root:
-        findings.append(Finding(gate, "the claimables give another root", f"0x{manifest.root.hex()}", f"0x{tree.root.hex()}"))
+        findings.append(
+            Finding(gate, "the claimables give another root", f"0x{manifest.root.hex()}", f"0x{tree.root.hex()}")
+        )
     if len(tree) != manifest.leaves:
         findings.append(Finding(gate, "the claimables are another number", str(manifest.leaves), str(len(tree))))
     for pool in POOLS:
         total = sum(int(v) for v in claimables.filter(pool=pool)["cumulative_amount"].to_list())
         if total != manifest.total(pool):
-            findings.append(Finding(gate, f"claimables of pool {pool} do not add up", str(manifest.total(pool)), str(total)))
+            findings.append(
+                Finding(gate, f"claimables of pool {pool} do not add up", str(manifest.total(pool)), str(total))
+            )
     return findings
 
 
@@ -156,8 +163,8 @@ def _settle(workspace: Workspace, receipt: Receipt) -> Receipt:
 def _resume(workspace: Workspace, vault: Vault, number: int, action: str, done: bool = False) -> Receipt | None:
     """Finish the newest intent of an action that is not final yet; null when there is none or it can never be mined.
 
-    Raises ChainError while the chain may still take it: a second transaction beside it would be one too many. Where the action
-    is `done`, nothing is sent again; an intent that did it is settled.
+    Raises ChainError while the chain may still take it: a second transaction beside it would be one too many. Where
+    the action is `done`, nothing is sent again; an intent that did it is settled.
     """
     open_intents = [i for i in workspace.ledger.intents(number, action, vault.chain_id) if i.final_at is None]
     if not open_intents:
@@ -177,7 +184,8 @@ def _resume(workspace: Workspace, vault: Vault, number: int, action: str, done: 
 
 
 def _may_be_mined(vault: Vault, signed: SignedIntent) -> bool:
-    """Whether the chain can still take the transaction, or has taken it: its nonce is free, or its receipt says success."""
+    """Whether the chain can still take the transaction, or has taken it: its nonce is free, or its receipt says
+    success."""
     found = vault.chain.find_receipt(signed.transaction)
     if found is not None:
         return found["status"] == 1
@@ -192,7 +200,8 @@ def attest_epoch(
     signer: Signer,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> ChainOutcome:
-    """Recompute a pending epoch from the attester's own inputs and confirm it; raises Disagreement when the chain says otherwise.
+    """Recompute a pending epoch from the attester's own inputs and confirm it; raises Disagreement when the chain says
+    otherwise.
 
     `workspace` is the attester's: it needs the bundle of the epoch before and the provenance of the three before that.
     """

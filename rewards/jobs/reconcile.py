@@ -15,16 +15,18 @@ def reconcile(workspace: Workspace, vault: Vault) -> list[Finding]:
     manifests = {number: bundle.manifest for number, bundle in bundles.items()}
     roots, claims, deposits = vault.roots(final), vault.claims(final), vault.deposits(final)
     claimables = {
-        epoch: {(pool, Address(account)): int(amount) for pool, account, amount in bundles[epoch].frame(CLAIMABLES).rows()}
+        epoch: {
+            (pool, Address(account)): int(amount) for pool, account, amount in bundles[epoch].frame(CLAIMABLES).rows()
+        }
         for epoch in sorted({c.epoch for c in claims} & set(bundles))
     }
     books = VaultBooks(
         roots=roots,
         claims=claims,
-        pools=vault.reward_pool(),
+        pools=vault.reward_pool(final),
         deposited={p: sum(d.provider_amount if p == PROVIDER else d.user_amount for d in deposits) for p in POOLS},
-        claimed={pool: vault.claimed_total(pool) for pool in POOLS},
-        balance=vault.balance_of(vault.address),
+        claimed={pool: vault.claimed_total(pool, final) for pool in POOLS},
+        balance=vault.balance_of(vault.address, final),
     )
     latest = manifests.get(roots[-1].epoch) if roots else None
     findings = [

@@ -1,4 +1,5 @@
-"""Configuration: environment (`REWARDS_…`), `.env`, and a TOML file (`rewards.toml`, or the one that REWARDS_CONFIG names)."""
+"""Configuration: environment (`REWARDS_…`), `.env`, and a TOML file (`rewards.toml`, or the one that REWARDS_CONFIG
+names)."""
 
 import os
 from datetime import UTC, datetime
@@ -77,7 +78,8 @@ class Settings(BaseSettings):
 
 
 def load_settings(**given: object) -> Settings:
-    """Settings from arguments (those not None), environment, `.env` and file; raises UsageError naming the wrong one."""
+    """Settings from arguments (those not None), environment, `.env` and file; raises UsageError naming the wrong
+    one."""
     named = os.environ.get("REWARDS_CONFIG")
     if named is not None and not Path(named).is_file():
         raise UsageError(f"REWARDS_CONFIG names {named}, which is no file; mend or unset it")
@@ -86,13 +88,16 @@ def load_settings(**given: object) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting {name}: {first['msg']}; mend REWARDS_{name.upper()}, .env or the settings file") from error
+        raise UsageError(
+            f"setting {name}: {first['msg']}; mend REWARDS_{name.upper()}, .env or the settings file"
+        ) from error
     except ValueError as error:  # a settings file that is not TOML
         raise UsageError(f"the settings file cannot be read: {error}; mend rewards.toml or REWARDS_CONFIG") from error
 
 
 def list_secrets() -> list[str]:
-    """What no output may show, longest first: keys, passwords, and every part of the RPC URL but its scheme, host and port."""
+    """What no output may show, longest first: keys, passwords, and every part of the RPC URL but its scheme, host and
+    port."""
     settings = load_settings()
     held = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
     url = urlsplit(held.pop("rpc_url", ""))

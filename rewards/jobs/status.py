@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rewards.errors import Finding
+from rewards.errors import Disagreement, Finding
 from rewards.jobs.workspace import Workspace
+from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
 
 if TYPE_CHECKING:  # the state here needs no chain, and web3 is slow to import
@@ -13,8 +14,9 @@ if TYPE_CHECKING:  # the state here needs no chain, and web3 is slow to import
 
 @dataclass(frozen=True)
 class EpochStatus:
-    """One epoch; `state` is unplaced, sealed, pending, attested, active, retired, foreign (another root on chain) or refused
-    (a gate stopped it before sealing). `manifest` is null where there is no bundle."""
+    """One epoch; `state` is unplaced, sealed, pending, attested, active, retired, foreign (another root on chain), damaged
+    (its manifest is not the one that was sealed) or refused (a gate stopped it before sealing). `manifest` is null where
+    there is no bundle or a damaged one."""
 
     number: int
     state: str
@@ -34,9 +36,23 @@ def read_status(workspace: Workspace, vault: "Vault | None" = None) -> list[Epoc
         elif not workspace.store.has(number):
             rows.append(EpochStatus(number, "unplaced", None, found))
         else:
-            manifest = workspace.store.read(number).manifest
-            rows.append(EpochStatus(number, _state(manifest, vault), manifest, found))
+            rows.append(_read_placed(workspace, sealed[number], vault, found))
     return rows
+
+
+def _read_placed(
+    workspace: Workspace, sealed: SealedEpoch, vault: "Vault | None", found: tuple[Finding, ...]
+) -> EpochStatus:
+    """A damaged bundle is a state to show, beside all the others, and not an error that hides them."""
+    try:
+        manifest = workspace.store.read(sealed.number).manifest
+        damage = None if manifest.digest == sealed.manifest else (f"{manifest.digest}", "restore the published folder")
+    except Disagreement as error:
+        damage = ("unreadable", str(error))
+    if damage is not None:
+        finding = Finding("bundle", f"the manifest is not the sealed one; {damage[1]}", sealed.manifest, damage[0])
+        return EpochStatus(sealed.number, "damaged", None, (*found, finding))
+    return EpochStatus(sealed.number, _state(manifest, vault), manifest, found)
 
 
 def _state(manifest: Manifest, vault: "Vault | None") -> str:

@@ -56,8 +56,8 @@ class Verdict:
 def verify_epoch(
     data: Path, number: int, manifest_hash: str | None = None, on_stage: Callable[[str], None] = lambda _: None
 ) -> Verdict:
-    """Every digest, the link to the epoch before, and all numbers recomputed: scores, allocations, claimables, state, totals,
-    root. Raises InputError when there is no such bundle; disagreements are checks with a problem."""
+    """Every digest, the link to the epoch before, and all numbers recomputed: scores, allocations, claimables, state,
+    totals, root. Raises InputError when there is no such bundle; disagreements are checks with a problem."""
     store = BundleStore(data)
     try:
         bundle = store.read(number)
@@ -67,7 +67,11 @@ def verify_epoch(
     on_stage("digests")
     checks = [
         _try("digests of every file", bundle.check),
-        _compare("manifest hash", manifest_hash.removeprefix("0x").lower() if manifest_hash else manifest.digest, manifest.digest),
+        _compare(
+            "manifest hash",
+            manifest_hash.removeprefix("0x").lower() if manifest_hash else manifest.digest,
+            manifest.digest,
+        ),
         _compare("epoch number", number, manifest.epoch.number),
     ]
     if checks[0].problem is None:
@@ -93,7 +97,9 @@ def _read_previous(store: BundleStore, manifest: Manifest) -> tuple[Previous | N
         if store.has(number - 1):  # empty books would forget what everyone had
             return None, Check("previous epoch", f"the manifest names none, yet epoch {number - 1} is here")
         books = {pool: PoolTotals.zero() for pool in POOLS}
-        return Previous(None, CLAIMABLES.empty(), STATE.empty(), books), Check("first epoch: empty books before it", None)
+        return Previous(None, CLAIMABLES.empty(), STATE.empty(), books), Check(
+            "first epoch: empty books before it", None
+        )
     try:
         before = store.read(number - 1)
         previous = Previous(
@@ -153,14 +159,22 @@ def _compare_all(bundle: Bundle, previous: Previous, on_stage: Callable[[str], N
     return [
         _compare("ruleset", (rules.NAME, rules.VERSION), (manifest.ruleset, manifest.ruleset_version)),
         *(
-            Check(table.name, None if frame.equals(published[table.name]) else _first_difference(table.name, published[table.name], frame))
+            Check(
+                table.name,
+                None
+                if frame.equals(published[table.name])
+                else _first_difference(table.name, published[table.name], frame),
+            )
             for table, frame in frames
         ),
         Check("plain-Python reference", str(reference[0]) if reference else None),
         _compare("totals", dict(result.totals), dict(manifest.totals)),
         _compare("root", "0x" + result.root.hex(), root),
         _compare("leaves", result.leaves, manifest.leaves),
-        Check("claim tree file", None if result.tree == bundle.content("tree.bin") else "tree.bin differs from the recomputed tree"),
+        Check(
+            "claim tree file",
+            None if result.tree == bundle.content("tree.bin") else "tree.bin differs from the recomputed tree",
+        ),
         _compare("root of the published claimables", "0x" + ClaimTree.build(published["claimables"]).root.hex(), root),
         _check_counts(bundle, inputs.rollup),
         _check_deposits(manifest, inputs.deposits),
@@ -177,11 +191,14 @@ def _first_difference(name: str, published: pl.DataFrame, recomputed: pl.DataFra
 
 
 def _check_counts(bundle: Bundle, rollup: pl.DataFrame) -> Check:
-    """Quarantined rows are as many as the manifest counts, the classes add up, and the roll-up holds the earning rows."""
+    """Quarantined rows are as many as the manifest counts, the classes add up, and the roll-up holds the earning
+    rows."""
     counts = bundle.manifest.counts
     reasons = dict(bundle.frame(QUARANTINE).group_by("reason").len().rows())
     if reasons != dict(counts["quarantined"]):
-        return Check("row counts", f"row counts: quarantine holds {reasons}, the manifest counts {counts['quarantined']}")
+        return Check(
+            "row counts", f"row counts: quarantine holds {reasons}, the manifest counts {counts['quarantined']}"
+        )
     counted = Counts(
         earning=counts["earning"],
         not_earning=counts["not_earning"],

@@ -38,8 +38,12 @@ class Workspace:
         return (self.data / "rewards.duckdb").exists()
 
     def refresh_catalogue(self, published: int | None = None) -> None:
-        """Swap in a catalogue of the epochs that analysts may see: those bound to a Vault once published (up to `published`),
-        those without a chain once sealed."""
+        """Swap in a catalogue of the epochs that analysts may see: those bound to a Vault once published (up to
+        `published`), those without a chain once sealed."""
         bundles = self.sealed_bundles()
-        shown = [b for b in bundles if b.manifest.chain is None or (published is not None and b.manifest.epoch.number <= published)]
+        shown = [
+            b
+            for b in bundles
+            if b.manifest.chain is None or (published is not None and b.manifest.epoch.number <= published)
+        ]
         write_catalogue(self.data / "rewards.duckdb", [(b.manifest, b.folder) for b in shown])

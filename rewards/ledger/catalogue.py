@@ -1,4 +1,5 @@
-"""The analysts' catalogue: a DuckDB file over the epochs' Parquet, built aside and swapped by rename, so that it is never locked."""
+"""The analysts' catalogue: a DuckDB file over the epochs' Parquet, built aside and swapped by rename, so that it is
+never locked."""
 
 import os
 from collections.abc import Sequence
@@ -27,8 +28,8 @@ _FRAMES = {
 
 
 def write_catalogue(path: Path, epochs: Sequence[tuple[Manifest, Path]]) -> None:
-    """Replace the catalogue by one over these epochs (manifest, folder). Paths inside are absolute and named one by one, so
-    that it can be opened from anywhere and never shows an epoch that is not meant to be seen yet."""
+    """Replace the catalogue by one over these epochs (manifest, folder). Paths inside are absolute and named one by
+    one, so that it can be opened from anywhere and never shows an epoch that is not meant to be seen yet."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +63,8 @@ def _escape(path: Path) -> str:
 
 def _fill_books(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]) -> None:
     connection.execute(
-        "CREATE TABLE epochs (epoch INTEGER, starts TIMESTAMPTZ, ends TIMESTAMPTZ, root VARCHAR, manifest VARCHAR, leaves BIGINT, "
-        "rows BIGINT, earning BIGINT, repeated BIGINT, late BIGINT, chain_id VARCHAR, vault VARCHAR)"
+        "CREATE TABLE epochs (epoch INTEGER, starts TIMESTAMPTZ, ends TIMESTAMPTZ, root VARCHAR, manifest VARCHAR, "
+        "leaves BIGINT, rows BIGINT, earning BIGINT, repeated BIGINT, late BIGINT, chain_id VARCHAR, vault VARCHAR)"
     )
     connection.execute("CREATE TABLE row_counts (epoch INTEGER, class VARCHAR, reason VARCHAR, rows BIGINT)")
     totals = ("deposited", "pool", "allocated", "corrected", "withheld", "returned", "claimables", "held", "carry_over")
@@ -97,6 +98,12 @@ def _fill_books(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Manif
                 f"INSERT INTO pools VALUES (?, ?, ?, {', '.join('CAST(? AS DECIMAL(38, 0))' for _ in totals)})",
                 [number, pool, POOL_NAMES[pool], *(str(values[name]) for name in totals)],
             )
-    connection.execute("COMMENT ON TABLE epochs IS 'one row per epoch: window, root (0x hex), manifest digest, rows by class'")
-    connection.execute("COMMENT ON TABLE row_counts IS 'rows counted in each epoch by class and reason; they add up to epochs.rows'")
-    connection.execute("COMMENT ON TABLE pools IS 'the books of each pool in base units; deposited = claimables + held + carry_over'")
+    connection.execute(
+        "COMMENT ON TABLE epochs IS 'one row per epoch: window, root (0x hex), manifest digest, rows by class'"
+    )
+    connection.execute(
+        "COMMENT ON TABLE row_counts IS 'rows counted in each epoch by class and reason; they add up to epochs.rows'"
+    )
+    connection.execute(
+        "COMMENT ON TABLE pools IS 'the books of each pool in base units; deposited = claimables + held + carry_over'"
+    )

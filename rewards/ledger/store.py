@@ -1,4 +1,5 @@
-"""What the pipeline knows to be done: sealed epochs, transaction intents, findings. One writer, a connection per transaction."""
+"""What the pipeline knows to be done: sealed epochs, transaction intents, findings. One writer, a connection per
+transaction."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,8 @@ class SealedEpoch:
 
 @dataclass(frozen=True)
 class StoredIntent:
-    """A signed transaction, stored before it was sent; `record` is the sender's own text, `final_at` null until it is final."""
+    """A signed transaction, stored before it was sent; `record` is the sender's own text, `final_at` null until it is
+    final."""
 
     hash: str
     epoch: int
@@ -59,7 +61,9 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         if "?" in str(self._path):  # DuckDB takes what follows for options
-            raise StorageError(f"{self._path} holds a question mark, which DuckDB cannot use; give another --data folder")
+            raise StorageError(
+                f"{self._path} holds a question mark, which DuckDB cannot use; give another --data folder"
+            )
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with duckdb.connect(str(self._path)) as connection:
@@ -95,7 +99,8 @@ class Ledger:
         return [SealedEpoch(*row) for row in rows]
 
     def seal(self, epoch: SealedEpoch, now: datetime) -> None:
-        """Record an epoch if the newest sealed one is the one it builds on (compare and swap); the same epoch again is nothing.
+        """Record an epoch if the newest sealed one is the one it builds on (compare and swap); the same epoch again is
+        nothing.
 
         Raises Disagreement when another result of this epoch, or another predecessor, is sealed.
         """
@@ -111,8 +116,12 @@ class Ledger:
             newest = connection.execute("SELECT number, manifest FROM epochs ORDER BY number DESC LIMIT 1").fetchall()
             number, found = newest[0] if newest else (epoch.number - 1, None)
             if (number + 1, found) != (epoch.number, epoch.previous):
-                newest_one = f"the newest sealed epoch is {number} with manifest {found}" if newest else "no epoch is sealed"
-                raise Disagreement(f"epoch {epoch.number} builds on {epoch.previous}; {newest_one}; run the epochs in order")
+                newest_one = (
+                    f"the newest sealed epoch is {number} with manifest {found}" if newest else "no epoch is sealed"
+                )
+                raise Disagreement(
+                    f"epoch {epoch.number} builds on {epoch.previous}; {newest_one}; run the epochs in order"
+                )
             connection.execute(
                 "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)",
                 [epoch.number, epoch.manifest, epoch.previous, epoch.root, now],

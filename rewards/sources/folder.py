@@ -1,4 +1,5 @@
-"""An export in a folder: `usage_records/` and `heartbeats/` by day of arrival, `accounts`, `provisions`, `deposits` as single files."""
+"""An export in a folder: `usage_records/` and `heartbeats/` by day of arrival, `accounts`, `provisions`, `deposits` as
+single files."""
 
 import hashlib
 import json
@@ -114,7 +115,9 @@ def _require_unique(frame: pl.DataFrame, table: Table, path: Path) -> None:
     if table.unique and set(key) <= set(frame.columns):
         doubled = frame.filter(frame.select(key).is_duplicated())
         if doubled.height:
-            raise InputError(f"{path}: column {', '.join(key)} holds {doubled[key[0]][0]!r} more than once; keep one row")
+            raise InputError(
+                f"{path}: column {', '.join(key)} holds {doubled[key[0]][0]!r} more than once; keep one row"
+            )
 
 
 def _first_line(error: BaseException) -> str:
@@ -186,7 +189,9 @@ def _parse(frame: pl.DataFrame, table: Table, path: Path) -> pl.DataFrame:
             parsed = text.cast(dtype, strict=False)
         wrong = text.filter(text.is_not_null() & (parsed.is_null() | ~fits))
         if len(wrong):
-            raise InputError(f"{path}: column {column} holds {wrong[0]!r}, which is not {_name(dtype)}; mend the export")
+            raise InputError(
+                f"{path}: column {column} holds {wrong[0]!r}, which is not {_name(dtype)}; mend the export"
+            )
         frame = frame.with_columns(parsed.alias(column))
     return frame
 
@@ -209,7 +214,9 @@ def read_policies(folder: Path) -> list[DatedPolicy]:
             if since.isoformat() != path.stem:  # 20250614 is a date too, and the same day twice
                 raise ValueError(path.stem)
         except ValueError as error:
-            raise InputError(f"{path} is not named YYYY-MM-DD.toml; rename it to the day from which it rules") from error
+            raise InputError(
+                f"{path} is not named YYYY-MM-DD.toml; rename it to the day from which it rules"
+            ) from error
         try:
             source = path.read_bytes()
         except OSError as error:

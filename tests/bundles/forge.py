@@ -1,4 +1,5 @@
-"""Sealing the sample, and forging what was sealed: a stranger who changes files and then makes every digest right again."""
+"""Sealing the sample, and forging what was sealed: a stranger who changes files and then makes every digest right
+again."""
 
 import hashlib
 import io
@@ -13,7 +14,8 @@ import rfc8785
 
 from rewards.bundles.store import Bundle, encode_frame
 from rewards.epoch import Calendar
-from rewards.jobs.run import RunSettings, run_epochs
+from rewards.jobs.prepare import RunSettings
+from rewards.jobs.run import run_epochs
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
 from rewards.ports import VaultReader

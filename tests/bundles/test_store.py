@@ -1,4 +1,5 @@
-"""Bundles: equal values give equal bytes, every damage is found by name, and a disk that refuses leaves nothing behind."""
+"""Bundles: equal values give equal bytes, every damage is found by name, and a disk that refuses leaves nothing
+behind."""
 
 import errno
 import os

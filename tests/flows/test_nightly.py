@@ -29,7 +29,7 @@ from rewards.errors import (
     UsageError,
 )
 from rewards.jobs.night import bind_run
-from rewards.jobs.run import RunSettings
+from rewards.jobs.prepare import RunSettings
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
 

@@ -18,7 +18,8 @@ import pytest
 from rewards.bundles.store import BundleStore
 from rewards.epoch import Calendar
 from rewards.errors import Disagreement, GateRefused, InputError, StorageError
-from rewards.jobs.run import RunSettings, run_epochs
+from rewards.jobs.prepare import RunSettings
+from rewards.jobs.run import run_epochs
 from rewards.jobs.settings import POLICIES
 from rewards.jobs.verify import verify_epoch
 from rewards.jobs.workspace import Workspace
@@ -31,7 +32,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from rewards.epoch import Calendar
-from rewards.jobs.run import RunSettings, run_epochs
+from rewards.jobs.prepare import RunSettings
+from rewards.jobs.run import run_epochs
 from rewards.jobs.workspace import Workspace
 inputs, policies, data = map(Path, sys.argv[1:])
 print("ready", flush=True)

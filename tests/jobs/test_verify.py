@@ -1,4 +1,5 @@
-"""Verify: a changed byte of any published file is found, and so is a bundle that was doctored and sealed again (I15)."""
+"""Verify: a changed byte of any published file is found, and so is a bundle that was doctored and sealed again
+(I15)."""
 
 import io
 import shutil
@@ -110,7 +111,8 @@ def _move(column: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
 
 
 def _raise_whole(bundle: Bundle) -> None:
-    """A thorough thief: amount, claimable, tree, root and books of the provider pool, all one unit higher and consistent."""
+    """A thorough thief: amount, claimable, tree, root and books of the provider pool, all one unit higher and
+    consistent."""
     allocations = pl.read_parquet(io.BytesIO(bundle.content("allocations.parquet")))
     claimables = pl.read_parquet(io.BytesIO(bundle.content("claimables.parquet")))
     _seal_claimables(bundle, add_unit(allocations, "amount"), add_unit(claimables, "cumulative_amount"), 1)

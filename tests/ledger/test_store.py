@@ -1,4 +1,5 @@
-"""The ledger: one result an epoch, in order; intents that are never forgotten; findings by step; a file that may be damaged."""
+"""The ledger: one result an epoch, in order; intents that are never forgotten; findings by step; a file that may be
+damaged."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

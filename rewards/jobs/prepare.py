@@ -1,0 +1,331 @@
+"""Everything of an epoch up to its sealing, in memory: read, roll up, compute, encode, ask the gates. Writes
+nothing."""
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rewards import gates
+from rewards.bundles.store import encode_corrections, encode_frame, encode_parquet
+from rewards.compute import compute_epoch
+from rewards.distribution import add_wallets
+from rewards.engines.duckdb import DuckDBEngine
+from rewards.epoch import Calendar, Epoch
+from rewards.errors import ChainError, Disagreement, Finding, InputError, UsageError
+from rewards.jobs.settings import Settings
+from rewards.jobs.workspace import Workspace, now
+from rewards.manifest import ChainFacts, Manifest, build_manifest
+from rewards.policy import DatedPolicy, policy_for
+from rewards.ports import Block, Deposit, Engine, EpochInputs, EpochResult, PoolTotals, Previous, RollUp, VaultReader
+from rewards.rulesets import ruleset_for
+from rewards.schemas import (
+    ACCOUNTS,
+    ALLOCATIONS,
+    CLAIMABLES,
+    CORRECTIONS,
+    DEPOSITS,
+    HEARTBEATS_ROLLUP,
+    PROVISION_SCORES,
+    PROVISIONS,
+    QUARANTINE,
+    ROLLUP,
+    SCORES,
+    STATE,
+)
+from rewards.sources.folder import InputFolder, read_policies
+from rewards.units import POOLS, PROVIDER
+
+if TYPE_CHECKING:
+    from rewards.chain.vault import Vault
+
+REPEAT_EPOCHS = 3
+"""Rows repeat within 48 h and the grace: ids of so many epochs before are compared."""
+
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run is given: input folder, policies, calendar, first epoch, and the Vault it is bound to, if any."""
+
+    inputs: Path
+    policies: Path
+    calendar: Calendar
+    vault: VaultReader | None = None
+    first_epoch: int = 0
+    memory: str = "4GB"
+    threads: int | None = None
+    finality_s: float = 0.0
+
+
+def run_settings(settings: Settings, vault: "Vault | None" = None) -> RunSettings:
+    """What the configuration says of a run that is bound to `vault`; raises UsageError when no inputs are named."""
+    if settings.inputs is None:
+        raise UsageError("no folder of inputs is named; give --inputs or set REWARDS_INPUTS")
+    return RunSettings(
+        inputs=settings.inputs,
+        policies=settings.policies,
+        calendar=settings.calendar,
+        vault=vault,
+        first_epoch=vault.deployment.first_epoch if vault else 0,
+        memory=settings.memory,
+        threads=settings.threads,
+        finality_s=settings.finality_seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A computed epoch before its gates: inputs, result, the manifest, every file's bytes, and the provenance."""
+
+    inputs: EpochInputs
+    result: EpochResult
+    roll_up: RollUp
+    policy: DatedPolicy
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    findings: Sequence[Finding]
+    provenance: Mapping[str, bytes]
+
+
+@dataclass
+class StageClock:
+    """Passes stages on and keeps how long each took."""
+
+    report: OnStage
+    seconds: dict[str, float] = field(default_factory=dict)
+    _stage: str = ""
+    _since: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, stage: str) -> None:
+        self.stop()
+        self._stage = stage
+        self.report(stage)
+
+    def stop(self) -> None:
+        at = time.perf_counter()
+        if self._stage:
+            self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + at - self._since
+        self._stage, self._since = "", at
+
+
+def read_previous(workspace: Workspace, number: int, first_epoch: int) -> tuple[Previous, Manifest | None]:
+    """What the epoch before left; empty books before the first. Raises InputError when its bundle is missing."""
+    if number == first_epoch:
+        books = {pool: PoolTotals.zero() for pool in POOLS}
+        return Previous(None, CLAIMABLES.empty(), STATE.empty(), books), None
+    if not workspace.store.has(number - 1):
+        raise InputError(
+            f"epoch {number} needs the bundle of epoch {number - 1}, which is not under {workspace.data}; run it first"
+        )
+    bundle = workspace.store.read(number - 1)
+    manifest = bundle.manifest
+    previous = Previous(manifest.digest, bundle.frame(CLAIMABLES), bundle.frame(STATE), manifest.totals)
+    return previous, manifest
+
+
+def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: StageClock) -> Prepared:
+    """Everything of an epoch up to its gates, without writing: read, roll up, compute, encode, and ask every gate."""
+    clock("read tables")
+    folder = InputFolder(settings.inputs)
+    epoch = settings.calendar.epoch(number)
+    policy = policy_for(read_policies(settings.policies), epoch.start.date())
+    if number < settings.first_epoch:
+        raise InputError(f"epoch {number} is before the first epoch of this Vault, {settings.first_epoch}; start there")
+    previous, before = read_previous(workspace, number, settings.first_epoch)
+    if (before is not None) and _bound_to(before) != (settings.vault.address if settings.vault else None):
+        raise Disagreement(
+            f"epoch {number - 1} under {workspace.data} is bound to {_bound_to(before) or 'no chain'}, this run to "
+            f"{settings.vault.address if settings.vault else 'no chain'}; use another --data folder"
+        )
+    accounts, provisions = ACCOUNTS.arrange(folder.accounts()), PROVISIONS.arrange(folder.provisions())
+    facts, deposits = _read_chain(settings, epoch) if settings.vault else (None, _read_table(folder, epoch))
+    forbidden = frozenset({facts.token, facts.vault}) if facts else frozenset()
+
+    usage, heartbeats = folder.usage(), folder.heartbeats()
+    engine: Engine = DuckDBEngine(workspace.data / "scratch", settings.memory, settings.threads, clock)
+    roll_up = engine.roll_up(
+        usage,
+        heartbeats,
+        add_wallets(accounts, forbidden),
+        provisions,
+        _counted_before(workspace, number, settings.first_epoch),
+        epoch,
+        policy.policy,
+    )
+
+    clock("score and allocate")
+    inputs = EpochInputs(
+        epoch=epoch,
+        rollup=roll_up.rollup,
+        heartbeats=roll_up.heartbeats,
+        accounts=accounts,
+        provisions=provisions,
+        deposits=_since(deposits, before),
+        corrections=CORRECTIONS.empty(),
+        forbidden=forbidden,
+        limits=facts.limits if facts else None,
+    )
+    result = compute_epoch(inputs, previous, policy.policy)
+
+    clock("encode")
+    files = encode_files(inputs, roll_up.quarantine, result, policy.source)
+    rules = ruleset_for(number, policy.policy)
+    manifest = build_manifest(
+        epoch,
+        result,
+        roll_up.counts,
+        files,
+        (rules.NAME, rules.VERSION),
+        policy.since.isoformat(),
+        previous.digest,
+        facts,
+    )
+
+    clock("gates")
+    known = {
+        pool: sum(int(v) for v in deposits["provider_amount" if pool == PROVIDER else "user_amount"].to_list())
+        for pool in POOLS
+    }
+    findings = [
+        *gates.check_complete(
+            roll_up.usage_coverage, roll_up.heartbeat_coverage, inputs, settings.calendar, policy.policy
+        ),
+        *gates.check_quality(roll_up.counts, policy.policy),
+        *gates.check_rows(roll_up.counts, roll_up.rollup, roll_up.usage_coverage.rows),
+        *gates.check_conserved(inputs, result, previous, known),
+        *gates.check_successor(previous.claimables, result.claimables),
+        *gates.check_funded(
+            roll_up.counts, inputs.deposits.filter(pl.col("deposited_at") >= epoch.start), policy.policy
+        ),
+        *gates.check_reference(inputs, result, previous, policy.policy),
+        *gates.note_oddities(inputs, roll_up.counts, roll_up.odd_heartbeats),
+    ]
+    read = {str(f.path.relative_to(settings.inputs)): f.digest for f in (*usage, *heartbeats)}
+    provenance = _provenance(roll_up, read, clock.seconds)
+    return Prepared(inputs, result, roll_up, policy, manifest, files, findings, provenance)
+
+
+def _bound_to(manifest: Manifest) -> str | None:
+    return manifest.chain.vault if manifest.chain else None
+
+
+def _counted_before(workspace: Workspace, number: int, first_epoch: int) -> list[Path]:
+    paths = []
+    for earlier in range(max(first_epoch, number - REPEAT_EPOCHS), number):
+        path = workspace.store.provenance(earlier, "counted_ids.parquet")
+        if not path.is_file():
+            raise InputError(
+                f"{path} is missing, so repeats of epoch {earlier} cannot be seen; run epoch {earlier} again here"
+            )
+        paths.append(path)
+    return paths
+
+
+def _read_table(folder: InputFolder, epoch: Epoch) -> pl.DataFrame:
+    """Every deposit of the table before the epoch's end."""
+    return folder.deposits().filter(pl.col("deposited_at") < epoch.end)
+
+
+def _read_chain(settings: RunSettings, epoch: Epoch) -> tuple[ChainFacts, pl.DataFrame]:
+    """The reference block, the Vault's limits, and every deposit up to that block, once it is final."""
+    vault = settings.vault
+    if vault is None:
+        raise InputError("no Vault is configured; give --deployment")
+    reference = _wait_for_reference(vault, epoch, settings.finality_s)
+    facts = ChainFacts(
+        chain_id=vault.chain_id,
+        token=vault.token,
+        vault=vault.address,
+        limits={pool: vault.max_epoch_amount_at(pool, reference.number) for pool in POOLS},
+        reference_block=reference,
+    )
+    return facts, deposits_frame(vault.deposits(reference.number))
+
+
+def _wait_for_reference(vault: VaultReader, epoch: Epoch, patience_s: float) -> Block:
+    deadline = time.monotonic() + patience_s
+    while True:
+        reference = vault.last_block_before(epoch.end_us // 1_000_000)
+        final = vault.final_block()
+        if final.number >= reference.number:
+            return reference
+        if time.monotonic() >= deadline:
+            raise ChainError(
+                f"the reference block {reference.number} of epoch {epoch.number} is not final yet "
+                f"(final: {final.number}); run again later"
+            )
+        time.sleep(1.0)
+
+
+def deposits_frame(deposits: Sequence[Deposit]) -> pl.DataFrame:
+    """Deposit events as `schemas.DEPOSITS`."""
+    rows = [
+        (
+            datetime.fromtimestamp(d.timestamp, UTC),
+            d.block_number,
+            d.payer,
+            d.amount,
+            d.protocol_amount,
+            d.provider_amount,
+            d.user_amount,
+            d.funding,
+        )
+        for d in deposits
+    ]
+    return pl.DataFrame(rows, schema=dict(DEPOSITS.columns), orient="row")
+
+
+def _since(deposits: pl.DataFrame, before: Manifest | None) -> pl.DataFrame:
+    """The deposits that the epoch before had not seen: after its reference block, or after its end without a chain."""
+    if before is None:
+        return deposits
+    if before.chain is not None:
+        return deposits.filter(pl.col("block_number") > before.chain.reference_block.number)
+    return deposits.filter(pl.col("deposited_at") >= before.epoch.end)
+
+
+def encode_files(inputs: EpochInputs, quarantine: pl.DataFrame, result: EpochResult, policy: bytes) -> dict[str, bytes]:
+    """Every file of the promise, by name."""
+    frames = (
+        (ACCOUNTS, inputs.accounts),
+        (PROVISIONS, inputs.provisions),
+        (DEPOSITS, inputs.deposits),
+        (HEARTBEATS_ROLLUP, inputs.heartbeats),
+        (ROLLUP, inputs.rollup),
+        (QUARANTINE, quarantine),
+        (SCORES, result.scores),
+        (PROVISION_SCORES, result.provision_scores),
+        (ALLOCATIONS, result.allocations),
+        (CLAIMABLES, result.claimables),
+        (STATE, result.state),
+    )
+    return {
+        **{f"{table.name}.parquet": encode_frame(table, frame) for table, frame in frames},
+        "corrections.json": encode_corrections(inputs.corrections),
+        "policy.toml": policy,
+        "tree.bin": result.tree,
+    }
+
+
+def _provenance(roll_up: RollUp, read: Mapping[str, str], seconds: Mapping[str, float]) -> dict[str, bytes]:
+    record = {
+        "inputs": read,
+        "engine": "duckdb",
+        "versions": {"python": platform.python_version(), "polars": pl.__version__, "duckdb": version("duckdb")},
+        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        "computed_at": now().isoformat(),
+    }
+    return {
+        "record.json": (json.dumps(record, indent=2) + "\n").encode(),
+        "bad_rows.parquet": encode_parquet(roll_up.bad_rows),
+        "counted_ids.parquet": encode_parquet(roll_up.counted_ids),
+    }
