@@ -23,7 +23,7 @@ from rewards.errors import ChainError, Disagreement, Finding, InputError, UsageE
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace, now
 from rewards.manifest import ChainFacts, Manifest, build_manifest
-from rewards.policy import DatedPolicy, policy_for
+from rewards.policy import DatedPolicy, Policy, policy_for
 from rewards.ports import Block, Deposit, Engine, EpochInputs, EpochResult, PoolTotals, Previous, RollUp, VaultReader
 from rewards.rulesets import ruleset_for
 from rewards.schemas import (
@@ -141,11 +141,8 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     if number < settings.first_epoch:
         raise InputError(f"epoch {number} is before the first epoch of this Vault, {settings.first_epoch}; start there")
     previous, before = read_previous(workspace, number, settings.first_epoch)
-    if (before is not None) and _bound_to(before) != (settings.vault.address if settings.vault else None):
-        raise Disagreement(
-            f"epoch {number - 1} under {workspace.data} is bound to {_bound_to(before) or 'no chain'}, this run to "
-            f"{settings.vault.address if settings.vault else 'no chain'}; use another --data folder"
-        )
+    if before is not None:
+        _check_continues(before, epoch, settings.vault)
     accounts, provisions = ACCOUNTS.arrange(folder.accounts()), PROVISIONS.arrange(folder.provisions())
     facts, deposits = _read_chain(settings, epoch) if settings.vault else (None, _read_table(folder, epoch))
     forbidden = frozenset({facts.token, facts.vault}) if facts else frozenset()
@@ -191,31 +188,58 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     )
 
     clock("gates")
-    known = {
-        pool: sum(int(v) for v in deposits["provider_amount" if pool == PROVIDER else "user_amount"].to_list())
-        for pool in POOLS
-    }
-    findings = [
-        *gates.check_complete(
-            roll_up.usage_coverage, roll_up.heartbeat_coverage, inputs, settings.calendar, policy.policy
-        ),
-        *gates.check_quality(roll_up.counts, policy.policy),
-        *gates.check_rows(roll_up.counts, roll_up.rollup, roll_up.usage_coverage.rows),
-        *gates.check_conserved(inputs, result, previous, known),
-        *gates.check_successor(previous.claimables, result.claimables),
-        *gates.check_funded(
-            roll_up.counts, inputs.deposits.filter(pl.col("deposited_at") >= epoch.start), policy.policy
-        ),
-        *gates.check_reference(inputs, result, previous, policy.policy),
-        *gates.note_oddities(inputs, roll_up.counts, roll_up.odd_heartbeats),
-    ]
+    findings = _ask_gates(inputs, result, previous, roll_up, deposits, settings.calendar, policy.policy)
     read = {str(f.path.relative_to(settings.inputs)): f.digest for f in (*usage, *heartbeats)}
     provenance = _provenance(roll_up, read, clock.seconds)
     return Prepared(inputs, result, roll_up, policy, manifest, files, findings, provenance)
 
 
-def _bound_to(manifest: Manifest) -> str | None:
-    return manifest.chain.vault if manifest.chain else None
+def _ask_gates(
+    inputs: EpochInputs,
+    result: EpochResult,
+    previous: Previous,
+    roll_up: RollUp,
+    deposits: pl.DataFrame,
+    calendar: Calendar,
+    policy: Policy,
+) -> list[Finding]:
+    """Every gate before sealing; `deposits` are all that is known up to the epoch's end or reference block."""
+    known = {
+        pool: sum(int(v) for v in deposits["provider_amount" if pool == PROVIDER else "user_amount"].to_list())
+        for pool in POOLS
+    }
+    of_the_epoch = inputs.deposits.filter(pl.col("deposited_at") >= inputs.epoch.start)
+    return [
+        *gates.check_complete(roll_up.usage_coverage, roll_up.heartbeat_coverage, inputs, calendar, policy),
+        *gates.check_quality(roll_up.counts, policy),
+        *gates.check_rows(roll_up.counts, roll_up.rollup, roll_up.usage_coverage.rows),
+        *gates.check_conserved(inputs, result, previous, known),
+        *gates.check_successor(previous.claimables, result.claimables),
+        *gates.check_funded(roll_up.counts, of_the_epoch, policy),
+        *gates.check_reference(inputs, result, previous, policy),
+        *gates.note_oddities(inputs, roll_up.counts, roll_up.odd_heartbeats),
+    ]
+
+
+def _check_continues(before: Manifest, epoch: Epoch, vault: VaultReader | None) -> None:
+    """The epoch before ends where this one starts and is bound to the same Vault; else Disagreement."""
+    if before.epoch.end_us != epoch.start_us:
+        raise Disagreement(
+            f"epoch {before.epoch.number} here ends {before.epoch.end.isoformat()}, epoch {epoch.number} would start "
+            f"{epoch.start.isoformat()}; give the --genesis that the folder was begun with"
+        )
+    bound = None if before.chain is None else (before.chain.chain_id, before.chain.vault)
+    wanted = None if vault is None else (vault.chain_id, vault.address)
+    if bound != wanted:
+        raise Disagreement(
+            f"epoch {before.epoch.number} here is bound to {name_binding(bound)}, this run to {name_binding(wanted)}; "
+            "use another --data folder for each"
+        )
+
+
+def name_binding(binding: tuple[int, str] | None) -> str:
+    """A chain id and Vault, or their absence, for people."""
+    return "no chain" if binding is None else f"Vault {binding[1]} on chain {binding[0]}"
 
 
 def _counted_before(workspace: Workspace, number: int, first_epoch: int) -> list[Path]:

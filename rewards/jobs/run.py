@@ -6,7 +6,7 @@ from functools import partial
 
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, Finding, refuse
-from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
+from rewards.jobs.prepare import Prepared, RunSettings, StageClock, name_binding, prepare_epoch
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
@@ -73,12 +73,9 @@ def _check_binding(bundle: Bundle, vault: VaultReader | None) -> None:
     wanted = None if vault is None else (vault.chain_id, vault.address)
     if bound != wanted:
         raise Disagreement(
-            f"{bundle.folder} is sealed for {_name(bound)}, this run is for {_name(wanted)}; use another --data folder for each"
+            f"{bundle.folder} is sealed for {name_binding(bound)}, this run is for {name_binding(wanted)}; "
+            "use another --data folder for each"
         )
-
-
-def _name(binding: tuple[int, str] | None) -> str:
-    return "no chain" if binding is None else f"Vault {binding[1]} on chain {binding[0]}"
 
 
 def seal_prepared(workspace: Workspace, prepared: Prepared) -> Bundle:

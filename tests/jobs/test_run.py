@@ -212,3 +212,10 @@ def test_an_export_without_arrival_times_closes_its_days(sample: Path, tmp_path:
     for path in (inputs / "usage_records").iterdir():
         pl.read_parquet(path).drop("ingested_at").write_parquet(path)
     assert [e.number for e in _run(tmp_path / "data", inputs).ledger.sealed()] == [0, 1]
+
+
+def test_another_genesis_does_not_continue_a_folder(sample: Path, tmp_path: Path) -> None:
+    _run(tmp_path, sample, last=0)
+    shifted = Calendar(CALENDAR.genesis_us + 3_600_000_000)
+    with pytest.raises(Disagreement, match="--genesis"):
+        list(run_epochs(Workspace(tmp_path), RunSettings(sample, POLICIES, shifted), [1]))
