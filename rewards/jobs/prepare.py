@@ -228,17 +228,21 @@ def _check_continues(before: Manifest, epoch: Epoch, vault: VaultReader | None) 
             f"epoch {before.epoch.number} here ends {before.epoch.end.isoformat()}, epoch {epoch.number} would start "
             f"{epoch.start.isoformat()}; give the --genesis that the folder was begun with"
         )
-    bound = None if before.chain is None else (before.chain.chain_id, before.chain.vault)
+    check_binding(before, vault)
+
+
+def check_binding(manifest: Manifest, vault: VaultReader | None) -> None:
+    """Raise Disagreement unless an epoch is bound to this very Vault, or to no chain where none is given."""
+    bound = None if manifest.chain is None else (manifest.chain.chain_id, manifest.chain.vault)
     wanted = None if vault is None else (vault.chain_id, vault.address)
     if bound != wanted:
         raise Disagreement(
-            f"epoch {before.epoch.number} here is bound to {name_binding(bound)}, this run to {name_binding(wanted)}; "
+            f"epoch {manifest.epoch.number} here is bound to {_name(bound)}, this run to {_name(wanted)}; "
             "use another --data folder for each"
         )
 
 
-def name_binding(binding: tuple[int, str] | None) -> str:
-    """A chain id and Vault, or their absence, for people."""
+def _name(binding: tuple[int, str] | None) -> str:
     return "no chain" if binding is None else f"Vault {binding[1]} on chain {binding[0]}"
 
 

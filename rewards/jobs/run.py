@@ -6,7 +6,7 @@ from functools import partial
 
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, Finding, refuse
-from rewards.jobs.prepare import Prepared, RunSettings, StageClock, name_binding, prepare_epoch
+from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
@@ -56,7 +56,7 @@ def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: 
                 f"{bundle.folder} has manifest {bundle.manifest.digest}; "
                 f"epoch {number} was sealed as {sealed[number].manifest}; restore the published folder"
             )
-        _check_binding(bundle, settings.vault)
+        check_binding(bundle.manifest, settings.vault)
         return EpochOutcome(bundle, True, [], {})
     prepared = prepare_epoch(workspace, settings, number, clock)
     workspace.ledger.record_findings(number, "seal", prepared.findings, now())
@@ -65,17 +65,6 @@ def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: 
     bundle = seal_prepared(workspace, prepared)
     clock.stop()
     return EpochOutcome(bundle, False, prepared.findings, clock.seconds)
-
-
-def _check_binding(bundle: Bundle, vault: VaultReader | None) -> None:
-    chain = bundle.manifest.chain
-    bound = None if chain is None else (chain.chain_id, chain.vault)
-    wanted = None if vault is None else (vault.chain_id, vault.address)
-    if bound != wanted:
-        raise Disagreement(
-            f"{bundle.folder} is sealed for {name_binding(bound)}, this run is for {name_binding(wanted)}; "
-            "use another --data folder for each"
-        )
 
 
 def seal_prepared(workspace: Workspace, prepared: Prepared) -> Bundle:
