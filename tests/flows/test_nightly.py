@@ -186,7 +186,7 @@ def test_what_a_person_must_mend_is_not_tried_again(
         ({"epoch": "one"}, "epoch: Input should be a valid integer"),
         ({"inputs": ""}, "inputs: String should have at least 1 character"),
         ({"epoch": 2}, "epoch 2 has not ended by 2026-01-09T00:45:00+00:00; the newest that has is 1"),
-        ({}, "no input folder is configured; set REWARDS_INPUTS"),
+        ({}, "no folder of inputs is named; give --inputs or set REWARDS_INPUTS"),
     ],
 )
 def test_wrong_parameters_fail_the_run_by_name(parameters: dict[str, object], message: str, tmp_path: Path) -> None:
