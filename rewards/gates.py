@@ -15,6 +15,7 @@ from rewards.manifest import Manifest
 from rewards.policy import BP, Policy
 from rewards.ports import Counts, Coverage, EpochInputs, EpochResult, Previous, RewardPool
 from rewards.quality import HOUR_US, MINUTE_US
+from rewards.schemas import LATE
 from rewards.units import POOL_NAMES, POOLS, PROVIDER, UNITS_PER_E8, USER
 
 SHOWN = 3
@@ -47,6 +48,9 @@ def check_complete(
                     _moment(coverage.closed_us),
                 )
             )
+        if not coverage.after_end:
+            message = f"nothing of {name} arrived in the hour after the epoch's end, where the last of its rows arrive"
+            findings.append(Finding("complete", message, f"arrivals after {_moment(epoch.end_us)}", "none"))
         empty = sorted(hours - coverage.hours)
         if empty and coverage.rows:
             shown = ", ".join(map(str, empty))
@@ -162,6 +166,35 @@ def check_rows(counts: Counts, rollup: pl.DataFrame, rows_read: int) -> list[Fin
                     "conserve", f"the {part} roll-up does not hold the earning rows", str(counts.earning), f"{rolled}"
                 )
             )
+    return findings
+
+
+def check_rollup(counts: Counts, rollup: pl.DataFrame, heartbeats: pl.DataFrame) -> list[Finding]:
+    """The roll-up does not contradict itself: no weight above full, no median of rows that are not there, no fee above
+    what the earning rows paid, no heartbeat more often ok than sent."""
+    on_time = pl.col("slot") != LATE
+    served = rollup.filter(pl.col("part") == "provision")
+    timed = rollup.filter(pl.col("part") == "latency").group_by("subject_id", "endpoint").agg(pl.col("requests").sum())
+    known = served.filter(on_time).group_by("subject_id", "endpoint").agg(rows=pl.col("requests").sum())
+    timed = timed.join(known, on=["subject_id", "endpoint"], how="left").with_columns(pl.col("rows").fill_null(0))
+    below = (pl.col("requests") <= 0) | (pl.col("weight") < 0) | (pl.col("fee_e8") < 0)
+    faults = (
+        ("counts or sums below what a row gives", rollup.filter(below)),
+        ("more weight than its requests can have", served.filter(pl.col("weight") > pl.col("requests") * BP)),
+        ("more rows with a latency than rows", timed.filter(pl.col("requests") > pl.col("rows"))),
+        ("heartbeats more often ok than sent", heartbeats.filter(~pl.col("ok").is_between(0, pl.col("heartbeats")))),
+    )
+    findings = [
+        Finding("conserve", f"the roll-up has {what}", "none", f"{frame.height} rows, such as {frame.row(0)}")
+        for what, frame in faults
+        if frame.height
+    ]
+    for part in ("provision", "user"):
+        side = rollup.filter(pl.col("part") == part)
+        fees, rows = sum(int(v) for v in side["fee_e8"].to_list()), int(side["requests"].sum())
+        if fees > counts.earning_fee_e8 or (rows == counts.earning and fees != counts.earning_fee_e8):
+            message = f"the {part} roll-up has other fees than the earning rows"
+            findings.append(Finding("conserve", message, str(counts.earning_fee_e8), str(fees)))
     return findings
 
 

@@ -43,13 +43,14 @@ FILES = (
 
 @dataclass(frozen=True)
 class ChainFacts:
-    """The Vault an epoch is bound to, its limits per pool when the epoch was computed, and the reference block."""
+    """The Vault an epoch is bound to, its first epoch, its limits per pool at the reference block, and that block."""
 
     chain_id: int
     token: Address
     vault: Address
     limits: Mapping[int, int]
     reference_block: Block
+    first_epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
             "chain_id": str(chain.chain_id),
             "token": chain.token,
             "vault": chain.vault,
+            "first_epoch": chain.first_epoch,
             "limits": {POOL_NAMES[p]: str(chain.limits[p]) for p in POOLS},
         },
         "reference_block": None
@@ -245,6 +247,7 @@ def _read_chain(chain: Mapping[str, Any], block: Mapping[str, Any]) -> ChainFact
             parse_root(block["hash"]),
             _natural(block["timestamp"], "block timestamp"),
         ),
+        first_epoch=_natural(chain["first_epoch"], "first_epoch"),
     )
 
 

@@ -203,7 +203,7 @@ def _tuples(value: Any) -> Any:
 def check_succession(policies: Sequence[DatedPolicy]) -> None:
     """Refuse a change of the numbers that place rows in epochs: a row at the change would count twice or never."""
     for earlier, later in pairwise(policies):
-        for name in ("grace_minutes", "too_late_hours"):
+        for name in ("grace_minutes", "future_minutes", "too_late_hours"):
             was, now = getattr(earlier.policy.rows, name), getattr(later.policy.rows, name)
             if was != now:
                 raise PolicyError(f"policy {later.since}: rows.{name} changes from {was} to {now}; it may not change")

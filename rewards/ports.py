@@ -126,13 +126,15 @@ class FeedFile:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far a feed reaches: days with files, hours of the epoch (0 first) that hold rows, and the time up to which
-    it is closed."""
+    """How far a feed reaches: days with files, hours of the epoch (0 first) that hold rows, the time up to which it is
+    closed, rows of the epoch, and whether rows arrived within the hour after the epoch's end (where the last of its
+    own arrive)."""
 
     days: frozenset[int]
     hours: frozenset[int]
     closed_us: int
     rows: int
+    after_end: bool = True
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,9 @@ SOUND = Manifest(
 def test_the_digest_of_a_known_manifest_never_changes() -> None:
     """Frozen: a change of this value breaks every root that was published."""
     assert SOUND.to_bytes().startswith(
-        b'{"chain":{"chain_id":"3338","limits":{"provider":"5","user":"5"},"token":"0xabab'
+        b'{"chain":{"chain_id":"3338","first_epoch":0,"limits":{"provider":"5","user":"5"},"token":"0xabab'
     )
-    assert SOUND.digest == "bd411f86eb0a39e14e981fe2c12bcd24aefed58720b2bbad2cf02858aea63f99"
+    assert SOUND.digest == "9a2326aa3a5bb1e5d1a811a86c56dfeef27b0aa246d99592b83d81c1c590ba23"
     assert parse_manifest(SOUND.to_bytes(), "here") == SOUND
 
 
@@ -171,6 +171,7 @@ HOSTILE: dict[str, list[tuple[tuple[str | int, ...], list[Any]]]] = {
     ]
     + [
         (("chain", "limits", "user"), ["-1", 5, "5.0"]),
+        (("chain", "first_epoch"), [-1, "0", 0.5, None]),
         (("chain", "chain_id"), [3338, "-1", "0x1", None]),
         (("chain", "token"), ["0x" + "AB" * 20, "0x" + "00" * 20, "", None, ["0x"], "0x" + "ab" * 19]),
         (("chain", "vault"), ["../../etc", 5, "0x" + "cd" * 20 + "\n"]),

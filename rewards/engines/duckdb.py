@@ -16,6 +16,9 @@ from rewards.policy import BP, Policy
 from rewards.ports import Counts, Coverage, FeedFile, RollUp
 from rewards.schemas import HEARTBEAT_COLUMNS, HEARTBEATS_ROLLUP, QUARANTINE, ROLLUP, USAGE_COLUMNS
 
+OVERRUN_US = 24 * quality.HOUR_US
+"""How far past the end of its day a file's times are believed: the newest file may go on into the next day."""
+
 T = TypeVar("T")
 _TEXTS = {"started_at": "started_text", "ingested_at": "ingested_text", "fee_cxpt": "fee_text"}
 _CONTENT = [n for n in USAGE_COLUMNS if n != "ingested_at"]
@@ -114,7 +117,8 @@ class _Night:
         parts = []
         for file in files:
             rows = lay_out(self._db, file, USAGE_COLUMNS, frozenset({"ingested_at"}))
-            parts.append(f"SELECT *, coalesce(ingested_us, {file.day_end_us}) AS arrival_us FROM ({rows})")
+            columns = f"coalesce(ingested_us, {file.day_end_us}) AS arrival_us, {file.day_end_us} AS day_end_us"
+            parts.append(f"SELECT *, {columns} FROM ({rows})")
         self._db.execute("CREATE TEMP VIEW feed AS " + " UNION ALL ".join(parts))
         placed = quality.placed_us(self._policy)
         with self._naming_the_file(files, parts):
@@ -198,7 +202,10 @@ class _Night:
         )
 
     def _heartbeats(self, files: Sequence[FeedFile]) -> tuple[pl.DataFrame, Coverage, dict[str, int]]:
-        parts = [lay_out(self._db, file, HEARTBEAT_COLUMNS) for file in files]
+        parts = [
+            f"SELECT *, {file.day_end_us} AS day_end_us FROM ({lay_out(self._db, file, HEARTBEAT_COLUMNS)})"
+            for file in files
+        ]
         self._db.execute("CREATE TEMP VIEW beats AS " + " UNION ALL ".join(parts))
         inside = f"probed_us >= {self._epoch.start_us} AND probed_us < {self._epoch.end_us}"
         with self._naming_the_file(files, parts):
@@ -219,7 +226,7 @@ class _Night:
         )
         rows = self._number(f"SELECT count(*) FROM probes WHERE {inside}")
         hours = self._hours("probes", "probed_us", inside)
-        closed = self._number("SELECT max(probed_us) FROM beats")
+        closed = self._number(f"SELECT max(probed_us) FROM beats WHERE probed_us <= day_end_us + {OVERRUN_US}")
         coverage = Coverage(frozenset(f.day_end_us for f in files), hours, closed, rows)
         return HEARTBEATS_ROLLUP.arrange(frame), coverage, {k: v for k, v in odd.items() if v}
 
@@ -232,10 +239,14 @@ class _Night:
     def _usage_coverage(self, files: Sequence[FeedFile]) -> Coverage:
         inside = f"started_us >= {self._epoch.start_us} AND started_us < {self._epoch.end_us}"
         # A feed is closed up to its newest arrival, of rows whose own times are credible: one absurd row closes
-        # nothing.
-        # A feed without any arrival times is whole where a day's file is there: it closes that day, grace included.
-        credible = f"({quality.first_rule(quality.early_rules(self._policy))}) = -1"
+        # nothing. A feed without arrival times is whole where a day's file is there: it closes that day and its grace.
+        early = quality.first_rule(quality.early_rules(self._policy))
+        credible = f"({early}) = -1 AND ingested_us <= day_end_us + {OVERRUN_US}"
         grace = self._policy.rows.grace_minutes * quality.MINUTE_US
+        after = f"ingested_us >= {self._epoch.end_us} AND ingested_us < {self._epoch.end_us + quality.HOUR_US}"
+        arrived = self._number(
+            f"SELECT count(*) FILTER ({credible} AND {after}) + CAST(count(ingested_us) = 0 AS INTEGER) FROM feed r"
+        )
         closed = self._number(
             f"SELECT coalesce(max(ingested_us) FILTER ({credible}), "
             f"max(arrival_us) FILTER (ingested_us IS NULL) + {grace}) FROM feed r"
@@ -245,6 +256,7 @@ class _Night:
             self._hours("r", "started_us", inside),
             closed,
             self._number("SELECT count(*) FROM r"),
+            after_end=arrived > 0,
         )
 
     def _counts(self) -> Counts:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rewards import gates
+from rewards.bundles.disk import write_file
 from rewards.bundles.store import encode_corrections, encode_frame, encode_parquet
 from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
@@ -149,15 +150,12 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
 
     usage, heartbeats = folder.usage(), folder.heartbeats()
     engine: Engine = DuckDBEngine(workspace.data / "scratch", settings.memory, settings.threads, clock)
-    roll_up = engine.roll_up(
-        usage,
-        heartbeats,
-        add_wallets(accounts, forbidden),
-        provisions,
-        _counted_before(workspace, number, settings.first_epoch),
-        epoch,
-        policy.policy,
-    )
+    payable = add_wallets(accounts, forbidden)
+
+    def read(e: Epoch, counted_before: Sequence[Path]) -> RollUp:
+        return engine.roll_up(usage, heartbeats, payable, provisions, counted_before, e, policy.policy)
+
+    roll_up = read(epoch, _counted_before(workspace, settings, number, read))
 
     clock("score and allocate")
     inputs = EpochInputs(
@@ -189,8 +187,8 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
 
     clock("gates")
     findings = _ask_gates(inputs, result, previous, roll_up, deposits, settings.calendar, policy.policy)
-    read = {str(f.path.relative_to(settings.inputs)): f.digest for f in (*usage, *heartbeats)}
-    provenance = _provenance(roll_up, read, clock.seconds)
+    digests = {str(f.path.relative_to(settings.inputs)): f.digest for f in (*usage, *heartbeats)}
+    provenance = _provenance(roll_up, digests | folder.digests, clock.seconds)
     return Prepared(inputs, result, roll_up, policy, manifest, files, findings, provenance)
 
 
@@ -213,6 +211,7 @@ def _ask_gates(
         *gates.check_complete(roll_up.usage_coverage, roll_up.heartbeat_coverage, inputs, calendar, policy),
         *gates.check_quality(roll_up.counts, policy),
         *gates.check_rows(roll_up.counts, roll_up.rollup, roll_up.usage_coverage.rows),
+        *gates.check_rollup(roll_up.counts, roll_up.rollup, roll_up.heartbeats),
         *gates.check_conserved(inputs, result, previous, known),
         *gates.check_successor(previous.claimables, result.claimables),
         *gates.check_funded(roll_up.counts, of_the_epoch, policy),
@@ -246,14 +245,21 @@ def _name(binding: tuple[int, str] | None) -> str:
     return "no chain" if binding is None else f"Vault {binding[1]} on chain {binding[0]}"
 
 
-def _counted_before(workspace: Workspace, number: int, first_epoch: int) -> list[Path]:
-    paths = []
-    for earlier in range(max(first_epoch, number - REPEAT_EPOCHS), number):
+def _counted_before(
+    workspace: Workspace, settings: RunSettings, number: int, read: Callable[[Epoch, Sequence[Path]], RollUp]
+) -> list[Path]:
+    """The ids counted in the epochs before: from their provenance, or read again for epochs of an earlier Vault."""
+    paths: list[Path] = []
+    for earlier in range(max(0, number - REPEAT_EPOCHS), number):
         path = workspace.store.provenance(earlier, "counted_ids.parquet")
-        if not path.is_file():
+        if not path.is_file() and earlier >= settings.first_epoch:
             raise InputError(
                 f"{path} is missing, so repeats of epoch {earlier} cannot be seen; run epoch {earlier} again here"
             )
+        if not path.is_file():
+            path = workspace.data / "scratch" / f"counted-ids-{earlier}.parquet"
+            counted = read(settings.calendar.epoch(earlier), tuple(paths)).counted_ids
+            write_file(path, encode_parquet(counted))
         paths.append(path)
     return paths
 
@@ -275,23 +281,23 @@ def _read_chain(settings: RunSettings, epoch: Epoch) -> tuple[ChainFacts, pl.Dat
         vault=vault.address,
         limits={pool: vault.max_epoch_amount_at(pool, reference.number) for pool in POOLS},
         reference_block=reference,
+        first_epoch=settings.first_epoch,
     )
     return facts, deposits_frame(vault.deposits(reference.number))
 
 
 def _wait_for_reference(vault: VaultReader, epoch: Epoch, patience_s: float) -> Block:
+    """The last block before the epoch's end, once a block after the end is final: then no reorganisation can move it."""
     deadline = time.monotonic() + patience_s
-    while True:
-        reference = vault.last_block_before(epoch.end_us // 1_000_000)
-        final = vault.final_block()
-        if final.number >= reference.number:
-            return reference
+    end_s = -(-epoch.end_us // 1_000_000)
+    while (final := vault.final_block()).timestamp < end_s:
         if time.monotonic() >= deadline:
             raise ChainError(
-                f"the reference block {reference.number} of epoch {epoch.number} is not final yet "
-                f"(final: {final.number}); run again later"
+                f"epoch {epoch.number} ends {epoch.end.isoformat()}, the newest final block {final.number} is of "
+                f"{datetime.fromtimestamp(final.timestamp, UTC).isoformat()}: not final yet; run again later"
             )
         time.sleep(1.0)
+    return vault.last_block_before(end_s)
 
 
 def deposits_frame(deposits: Sequence[Deposit]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from rewards.compute import compute_epoch
 from rewards.errors import Disagreement, RewardsError
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
-from rewards.policy import parse_policy
+from rewards.policy import Policy, parse_policy
 from rewards.ports import Counts, EpochInputs, PoolTotals, Previous
 from rewards.rulesets import ruleset_for
 from rewards.schemas import (
@@ -91,15 +91,17 @@ def _compare(name: str, expected: object, found: object) -> Check:
     return Check(name, None if expected == found else f"{name}: expected {expected}, found {found}")
 
 
-def _read_previous(store: BundleStore, manifest: Manifest) -> tuple[Previous | None, Check]:
+def _read_previous(store: BundleStore, manifest: Manifest) -> tuple[tuple[Previous, Manifest | None] | None, Check]:
     number = manifest.epoch.number
     if manifest.previous is None:
-        if store.has(number - 1):  # empty books would forget what everyone had
-            return None, Check("previous epoch", f"the manifest names none, yet epoch {number - 1} is here")
+        first = manifest.chain.first_epoch if manifest.chain else 0
+        if number != first or store.has(number - 1):  # empty books would forget what everyone had
+            return None, Check(
+                "previous epoch", f"the manifest names none, and epoch {number} is not the first ({first})"
+            )
         books = {pool: PoolTotals.zero() for pool in POOLS}
-        return Previous(None, CLAIMABLES.empty(), STATE.empty(), books), Check(
-            "first epoch: empty books before it", None
-        )
+        previous = Previous(None, CLAIMABLES.empty(), STATE.empty(), books)
+        return (previous, None), Check("first epoch: empty books before it", None)
     try:
         before = store.read(number - 1)
         previous = Previous(
@@ -107,29 +109,32 @@ def _read_previous(store: BundleStore, manifest: Manifest) -> tuple[Previous | N
         )
     except RewardsError as error:
         return None, Check("previous epoch", str(error))
-    expected = (manifest.previous, number - 1, manifest.epoch.start_us, _binding(manifest))
-    found = (previous.digest, before.manifest.epoch.number, before.manifest.epoch.end_us, _binding(before.manifest))
-    return previous, _compare("previous manifest", expected, found)
+    ours, theirs = manifest.epoch, before.manifest.epoch
+    expected = (manifest.previous, number - 1, ours.start_us, ours.end_us - ours.start_us, _binding(manifest))
+    found = (previous.digest, theirs.number, theirs.end_us, theirs.end_us - theirs.start_us, _binding(before.manifest))
+    return (previous, before.manifest), _compare("previous manifest", expected, found)
 
 
-def _binding(manifest: Manifest) -> tuple[int, str, str] | None:
+def _binding(manifest: Manifest) -> tuple[int, str, str, int] | None:
     chain = manifest.chain
-    return None if chain is None else (chain.chain_id, chain.vault, chain.token)
+    return None if chain is None else (chain.chain_id, chain.vault, chain.token, chain.first_epoch)
 
 
 def _recompute(store: BundleStore, bundle: Bundle, on_stage: Callable[[str], None]) -> list[Check]:
-    previous, link = _read_previous(store, bundle.manifest)
-    if previous is None:
+    read, link = _read_previous(store, bundle.manifest)
+    if read is None:
         return [link]
     on_stage("recompute")
     try:
-        return [link, *_compare_all(bundle, previous, on_stage)]
+        return [link, *_compare_all(bundle, *read, on_stage)]
     except (RewardsError, pl.exceptions.PolarsError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         # Files that a stranger sealed may hold anything; whatever cannot be computed with is no agreement.
         return [link, Check("recomputation", str(error) or type(error).__name__)]
 
 
-def _compare_all(bundle: Bundle, previous: Previous, on_stage: Callable[[str], None]) -> list[Check]:
+def _compare_all(
+    bundle: Bundle, previous: Previous, before: Manifest | None, on_stage: Callable[[str], None]
+) -> list[Check]:
     manifest, chain = bundle.manifest, bundle.manifest.chain
     policy = parse_policy(bundle.content("policy.toml"), str(bundle.folder / "policy.toml"))
     inputs = EpochInputs(
@@ -176,8 +181,13 @@ def _compare_all(bundle: Bundle, previous: Previous, on_stage: Callable[[str], N
             None if result.tree == bundle.content("tree.bin") else "tree.bin differs from the recomputed tree",
         ),
         _compare("root of the published claimables", "0x" + ClaimTree.build(published["claimables"]).root.hex(), root),
-        _check_counts(bundle, inputs.rollup),
-        _check_deposits(manifest, inputs.deposits),
+        _check_counts(bundle, inputs),
+        _check_deposits(manifest, before, inputs.deposits),
+        _check_judgement(manifest, inputs, policy),
+        Check(
+            "corrections",
+            f"corrections: {inputs.corrections.row(0)}; none is known" if inputs.corrections.height else None,
+        ),
     ]
 
 
@@ -190,16 +200,9 @@ def _first_difference(name: str, published: pl.DataFrame, recomputed: pl.DataFra
     return f"{name}: column types differ"
 
 
-def _check_counts(bundle: Bundle, rollup: pl.DataFrame) -> Check:
-    """Quarantined rows are as many as the manifest counts, the classes add up, and the roll-up holds the earning
-    rows."""
-    counts = bundle.manifest.counts
-    reasons = dict(bundle.frame(QUARANTINE).group_by("reason").len().rows())
-    if reasons != dict(counts["quarantined"]):
-        return Check(
-            "row counts", f"row counts: quarantine holds {reasons}, the manifest counts {counts['quarantined']}"
-        )
-    counted = Counts(
+def _counts(manifest: Manifest) -> Counts:
+    counts = manifest.counts
+    return Counts(
         earning=counts["earning"],
         not_earning=counts["not_earning"],
         repeated=counts["repeated"],
@@ -208,14 +211,58 @@ def _check_counts(bundle: Bundle, rollup: pl.DataFrame) -> Check:
         tier_mismatch=counts["tier_mismatch"],
         earning_fee_e8=int(counts["earning_fee_e8"]),
     )
-    findings = gates.check_rows(counted, rollup, counts["rows"])
+
+
+def _check_counts(bundle: Bundle, inputs: EpochInputs) -> Check:
+    """Quarantined rows are as many as the manifest counts, the classes add up, and the roll-up holds the earning
+    rows and does not contradict itself."""
+    counted = _counts(bundle.manifest)
+    reasons = dict(bundle.frame(QUARANTINE).group_by("reason").len().rows())
+    if reasons != dict(counted.quarantined):
+        return Check("row counts", f"row counts: quarantine holds {reasons}, the manifest counts {counted.quarantined}")
+    findings = [
+        *gates.check_rows(counted, inputs.rollup, bundle.manifest.counts["rows"]),
+        *gates.check_rollup(counted, inputs.rollup, inputs.heartbeats),
+    ]
     return Check("row counts", str(findings[0]) if findings else None)
 
 
-def _check_deposits(manifest: Manifest, deposits: pl.DataFrame) -> Check:
-    """No deposit is from after the epoch's reference block, or end; one counted twice would be money from nowhere."""
+def _check_judgement(manifest: Manifest, inputs: EpochInputs, policy: Policy) -> Check:
+    """The gates of judgement that a stranger can ask again, unless the manifest says that they were overridden; and the
+    policy's day."""
+    counted = _counts(manifest)
+    overridden = {override.get("gate") for override in manifest.overrides}
+    fees = inputs.deposits.filter(pl.col("deposited_at") >= manifest.epoch.start)
+    findings = [*gates.check_quality(counted, policy), *gates.check_funded(counted, fees, policy)]
+    problems = [str(f) for f in findings if f.gate not in overridden]
+    if manifest.policy_since > manifest.epoch.start.date().isoformat():
+        problems.append(
+            f"the policy of {manifest.policy_since} rules no epoch that starts {manifest.epoch.start.date()}"
+        )
+    return Check("quality, funding and policy", problems[0] if problems else None)
+
+
+def _check_deposits(manifest: Manifest, before: Manifest | None, deposits: pl.DataFrame) -> Check:
+    """Every deposit is of this epoch, after the one before and up to the reference block (or end), and is the sum of its
+    parts: one counted twice would be money from nowhere."""
+    parts = ("protocol_amount", "provider_amount", "user_amount")
+    odd = deposits.filter((pl.col("amount") != sum(pl.col(p) for p in parts)) | (pl.min_horizontal(*parts) < 0))
+    if odd.height:
+        return Check("deposits", f"deposits: {odd.row(0)} is not the sum of its parts, each 0 or more")
     if manifest.chain is None:
-        late = deposits.filter(pl.col("deposited_at") >= manifest.epoch.end)
+        when = pl.col("deposited_at")
+        outside = when >= manifest.epoch.end
+        if before is not None:
+            outside |= when < before.epoch.end
     else:
-        late = deposits.filter(pl.col("block_number") > manifest.chain.reference_block.number)
-    return Check("deposits", f"deposits: {late.row(0)} is after the epoch" if late.height else None)
+        reference, block = manifest.chain.reference_block, pl.col("block_number")
+        earlier = before.chain.reference_block if before is not None and before.chain is not None else None
+        if reference.timestamp * 1_000_000 >= manifest.epoch.end_us:
+            return Check("deposits", f"the reference block {reference.number} is not before the epoch's end")
+        if earlier is not None and (reference.number, reference.timestamp) < (earlier.number, earlier.timestamp):
+            return Check("deposits", f"the reference block {reference.number} is before the last one, {earlier.number}")
+        outside = (block > reference.number) | block.is_null()
+        if earlier is not None:
+            outside |= block <= earlier.number
+    stray = deposits.filter(outside)
+    return Check("deposits", f"deposits: {stray.row(0)} is not of this epoch" if stray.height else None)

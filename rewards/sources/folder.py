@@ -43,6 +43,8 @@ class InputFolder:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}; give the folder that holds usage_records/ and accounts")
         self.folder = folder
+        self.digests: dict[str, str] = {}
+        """SHA-256 of each single-file table that was read, by file name."""
 
     def usage(self) -> list[FeedFile]:
         return self._feed("usage_records")
@@ -92,6 +94,7 @@ class InputFolder:
             found = " and ".join(p.name for p in paths) or "none"
             raise InputError(f"{self.folder} must hold one file {table.name} ({', '.join(FORMATS)}); found {found}")
         path = paths[0]
+        self.digests[path.name] = _digest(path)
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty; export it again")
         try:
