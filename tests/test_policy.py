@@ -160,7 +160,7 @@ def test_a_policy_rules_from_the_epoch_that_starts_on_its_day() -> None:
         policy_for([], date(2026, 1, 1))
 
 
-@pytest.mark.parametrize(("name", "now"), [("grace_minutes", 31), ("too_late_hours", 47)])
+@pytest.mark.parametrize(("name", "now"), [("grace_minutes", 31), ("future_minutes", 6), ("too_late_hours", 47)])
 def test_what_places_rows_in_epochs_may_not_change(name: str, now: int) -> None:
     same = change(POLICY, pools={"hold_epochs": 90})
     check_succession([dated("2025-06-14"), dated("2026-01-01", same)])

@@ -219,3 +219,35 @@ def test_another_genesis_does_not_continue_a_folder(sample: Path, tmp_path: Path
     shifted = Calendar(CALENDAR.genesis_us + 3_600_000_000)
     with pytest.raises(Disagreement, match="--genesis"):
         list(run_epochs(Workspace(tmp_path), RunSettings(sample, POLICIES, shifted), [1]))
+
+
+def test_the_day_after_the_epoch_is_asked_for_although_later_days_are_there(sample: Path, tmp_path: Path) -> None:
+    """The last rows of epoch 0 arrive in the first minutes of 2026-01-08, in that day's file."""
+    inputs = tmp_path / "inputs"
+    shutil.copytree(sample, inputs)
+    (inputs / "usage_records" / "2026-01-08.parquet").unlink()
+    with pytest.raises(GateRefused, match="in the hour after the epoch's end"):
+        _run(tmp_path / "data", inputs, last=0)
+
+
+def test_a_row_whose_two_clocks_are_years_ahead_closes_nothing(sample: Path, tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs"
+    shutil.copytree(sample, inputs)
+    for feed, columns in (("usage_records", ["started_at", "ingested_at"]), ("heartbeats", ["probed_at"])):
+        for path in (inputs / feed).glob("2026-01-09*"):
+            path.unlink()
+        path = inputs / feed / "2026-01-08.parquet"
+        rows = pl.read_parquet(path)
+        ahead = [pl.lit(datetime(2031, 1, 1, tzinfo=UTC)).cast(rows.schema[c]).alias(c) for c in columns]
+        pl.concat([rows, rows.head(1).with_columns(ahead)]).write_parquet(path)
+    with pytest.raises(GateRefused, match="usage_records ends too early"):
+        _run(tmp_path / "data", inputs)
+
+
+def test_a_new_vault_does_not_count_repeats_of_the_old_ones_epochs(sample: Path, tmp_path: Path) -> None:
+    """It starts at epoch 1 in a folder of its own: the ids of epoch 0 are read again from the inputs."""
+    old = _run(tmp_path / "old", sample)
+    settings = RunSettings(sample, POLICIES, CALENDAR, first_epoch=1)
+    [outcome] = run_epochs(Workspace(tmp_path / "new"), settings, [1])
+    assert outcome.bundle.manifest.counts == old.store.read(1).manifest.counts
+    assert outcome.bundle.manifest.counts["repeated"] > 0

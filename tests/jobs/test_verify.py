@@ -2,9 +2,11 @@
 (I15)."""
 
 import io
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,31 @@ import polars as pl
 import pytest
 
 from rewards.bundles.store import Bundle, BundleStore
+from rewards.compute import compute_epoch
 from rewards.errors import Disagreement, InputError
 from rewards.jobs.claims import find_claimables
+from rewards.jobs.prepare import encode_files
 from rewards.jobs.publish import check_bundle, check_sealed
 from rewards.jobs.run import run_epochs
 from rewards.jobs.verify import Verdict, verify_epoch
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import FILES
 from rewards.merkle import ClaimTree
-from rewards.schemas import ALLOCATIONS, CLAIMABLES, QUARANTINE
+from rewards.policy import parse_policy
+from rewards.ports import EpochInputs, Previous
+from rewards.schemas import (
+    ACCOUNTS,
+    ALLOCATIONS,
+    CLAIMABLES,
+    CORRECTIONS,
+    DEPOSITS,
+    HEARTBEATS_ROLLUP,
+    MONEY,
+    PROVISIONS,
+    QUARANTINE,
+    ROLLUP,
+    STATE,
+)
 from tests.bundles.forge import POLICIES, add_unit, encode_changed, reseal, seal_sample, settings_for
 
 
@@ -181,7 +199,8 @@ def _count_more(manifest: dict[str, Any], name: str, rows: int) -> None:
 
 def _bind(manifest: dict[str, Any]) -> None:
     limits = {"provider": "1", "user": "1"}
-    manifest["chain"] = {"chain_id": "1", "limits": limits, "token": "0x" + "12" * 20, "vault": "0x" + "34" * 20}
+    addresses = {"token": "0x" + "12" * 20, "vault": "0x" + "34" * 20}
+    manifest["chain"] = {"chain_id": "1", "first_epoch": 0, "limits": limits, **addresses}
     manifest["reference_block"] = {"hash": "0x" + "00" * 32, "number": 1, "timestamp": 1}
 
 
@@ -209,6 +228,9 @@ FOUND: dict[str, tuple[Forgery, str]] = {
     "a deposit from after the epoch": (_change("deposits", _late_deposit), "deposits"),
     "a quarantined row dropped": (_change("quarantine", lambda f: f.slice(1)), "row counts"),
     "earning rows": (_edit(lambda m: _count_more(m, "earning", 500)), "row counts"),
+    "fees that were counted": (_edit(lambda m: m["counts"].update(earning_fee_e8="1")), "row counts"),
+    "a policy of a later day": (_edit(_set("policy", to="2027-01-01")), "quality, funding and policy"),
+    "all rows late": (_edit(lambda m: m["counts"].update(late=m["counts"]["rows"])), "quality, funding and policy"),
     "rows that do not add up": (_edit(lambda m: m["counts"].update(rows=m["counts"]["rows"] + 1)), "row counts"),
     "totals": (_edit(_set("totals", "user", "carry_over", to="1")), "totals"),
     "the root": (_edit(_set("root", to="0x" + "11" * 32)), "root"),
@@ -261,7 +283,6 @@ HASH_ONLY: dict[str, Forgery] = {
     "the content of a quarantined row": _change("quarantine", lambda f: f.with_columns(model=pl.lit("m"))),
     "late rows": _edit(lambda m: m["counts"].update(late=0)),
     "rows that did not earn": _edit(lambda m: _count_more(m, "repeated", 1)),
-    "fees that were counted": _edit(lambda m: m["counts"].update(earning_fee_e8="1")),
     "the day of the policy": _edit(_set("policy", to="2025-06-15")),
     "a comment in the policy": lambda b: reseal(b.folder, {"policy.toml": b.content("policy.toml") + b"# x\n"}),
     "the country of a provision": _change("provisions", lambda f: f.with_columns(country=pl.lit("XX"))),
@@ -358,3 +379,79 @@ def test_reading_a_published_epoch_changes_nothing(copy: Workspace) -> None:
     for table in (ALLOCATIONS, QUARANTINE):
         store.read(1).frame(table)
     assert snapshot() == before
+
+
+def _recompute_all(bundle: Bundle, before: Bundle, change: Callable[[EpochInputs], EpochInputs]) -> None:
+    """What a forger who runs the whole computation over doctored inputs would publish."""
+    manifest = bundle.manifest
+    inputs = change(
+        EpochInputs(
+            epoch=manifest.epoch,
+            rollup=bundle.frame(ROLLUP),
+            heartbeats=bundle.frame(HEARTBEATS_ROLLUP),
+            accounts=bundle.frame(ACCOUNTS),
+            provisions=bundle.frame(PROVISIONS),
+            deposits=bundle.frame(DEPOSITS),
+            corrections=bundle.corrections(),
+        )
+    )
+    previous = Previous(before.manifest.digest, before.frame(CLAIMABLES), before.frame(STATE), before.manifest.totals)
+    policy = bundle.content("policy.toml")
+    result = compute_epoch(inputs, previous, parse_policy(policy, "policy.toml"))
+    files = encode_files(inputs, bundle.frame(QUARANTINE), result, policy)
+    doctored = replace(manifest, totals=result.totals, leaves=result.leaves, root=result.root)
+    reseal(
+        bundle.folder,
+        files,
+        lambda m: m.update({k: json.loads(doctored.to_bytes())[k] for k in ("totals", "leaves", "root")}),
+    )
+
+
+def _credit(inputs: EpochInputs) -> EpochInputs:
+    rows = [(1, inputs.accounts["account_id"][0], Decimal(10**15), "thanks")]
+    return replace(inputs, corrections=pl.DataFrame(rows, schema=dict(CORRECTIONS.columns), orient="row"))
+
+
+def _weigh(inputs: EpochInputs) -> EpochInputs:
+    heavy = pl.when(pl.col("part") == "provision").then(pl.col("requests") * 500_000).otherwise("weight")
+    return replace(inputs, rollup=inputs.rollup.with_columns(weight=heavy))
+
+
+def _time(inputs: EpochInputs) -> EpochInputs:
+    many = pl.when(pl.col("part") == "latency").then(10**6).otherwise("requests")
+    return replace(inputs, rollup=inputs.rollup.with_columns(requests=many.cast(pl.Int64)))
+
+
+WHOLE: dict[str, tuple[Callable[[EpochInputs, Bundle], EpochInputs], str]] = {
+    "deposits of the epoch before, again": (
+        lambda i, before: replace(i, deposits=pl.concat([before.frame(DEPOSITS), i.deposits])), "deposits",
+    ),
+    "a deposit above the sum of its parts": (
+        lambda i, _: replace(i, deposits=i.deposits.with_columns((pl.col("provider_amount") * 2).cast(MONEY))), "deposits",
+    ),
+    "deposits that no fee paid": (
+        lambda i, _: replace(i, deposits=i.deposits.with_columns(pl.col("^.*amount$") * 10).cast(dict(DEPOSITS.columns))),
+        "quality, funding and policy",
+    ),
+    "more weight than requests can have": (lambda i, _: _weigh(i), "row counts"),
+    "more latencies than rows": (lambda i, _: _time(i), "row counts"),
+    "more ok than heartbeats": (
+        lambda i, _: replace(i, heartbeats=i.heartbeats.with_columns(ok=pl.col("heartbeats") * 1000)), "row counts",
+    ),
+    "a correction that nobody made": (lambda i, _: _credit(i), "corrections"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("forgery", WHOLE)
+def test_a_bundle_recomputed_from_doctored_inputs_is_found(copy: Workspace, forgery: str) -> None:
+    change, check = WHOLE[forgery]
+    before = copy.store.read(0)
+    _recompute_all(copy.store.read(1), before, lambda inputs: change(inputs, before))
+    verdict = verify_epoch(copy.data, 1)
+    assert set(_problems(verdict)) == {check}
+
+
+def test_an_epoch_is_not_the_first_because_the_one_before_is_gone(copy: Workspace) -> None:
+    shutil.rmtree(copy.store.folder(0))
+    _edit(_forget)(copy.store.read(1))
+    assert "previous epoch" in _problems(verify_epoch(copy.data, 1))
