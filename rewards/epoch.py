@@ -8,6 +8,7 @@ from rewards.errors import UsageError
 
 DAY_US = 86_400_000_000
 _ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def to_micros(moment: datetime) -> int:
@@ -58,9 +59,13 @@ class Calendar:
         return cls(to_micros(genesis), length // timedelta(microseconds=1))
 
     def epoch(self, number: int) -> Epoch:
+        """The epoch of a number; raises UsageError when it is negative or ends after the year 9999."""
         if number < 0:
             raise UsageError(f"epoch {number}: epochs are numbered from 0")
         start = self.genesis_us + number * self.length_us
+        if start + self.length_us > to_micros(_LAST):
+            newest = (to_micros(_LAST) - self.genesis_us) // self.length_us - 1
+            raise UsageError(f"epoch {number} ends after the year 9999; give a number up to {newest}")
         return Epoch(number, start, start + self.length_us)
 
     def number_at(self, micros: int) -> int:

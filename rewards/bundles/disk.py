@@ -66,3 +66,13 @@ def move_into_place(staging: Path, target: Path) -> None:
         raise StorageError(
             f"{staging} cannot be renamed to {target}: {error.strerror}; look at what stands there"
         ) from error
+
+
+def remove_leftovers(data: Path) -> None:
+    """Remove what killed runs left aside under a data folder; only for who holds its lock."""
+    for pattern in (".rewards.duckdb.*.new*", "scratch/.*.new", "history/.*.new", "provenance/*/.*.new"):
+        for leftover in data.glob(pattern):
+            try:
+                leftover.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"{leftover} cannot be removed: {error.strerror}; remove it by hand") from error

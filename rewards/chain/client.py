@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
 from web3 import HTTPProvider, Web3
-from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception
+from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
 from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
 
@@ -21,6 +21,9 @@ from rewards.units import Address, checksum
 # Nodes refuse wide ranges of logs; ten thousand blocks is what the common ones take.
 LOG_RANGE = 10_000
 
+# How nodes say that they do not know a block tag: invalid params, and unknown block.
+_UNKNOWN_TAG_CODES = (-32602, -39001)
+
 
 class Chain:
     """A connected chain whose id was checked. `depth`: blocks until final where the chain has no finalized tag."""
@@ -30,21 +33,32 @@ class Chain:
         self.chain_id = chain_id
         self.where = where
         self._depth = depth
+        self._has_final_tag: bool | None = None
         self._timestamps: dict[bytes, int] = {}
 
     def head(self) -> Block:
         return self._block("latest")
 
     def final_block(self) -> Block:
-        """The newest block that the chain calls final; where it has no such tag, the one `depth` below the head."""
-        try:
-            with self.translate_errors("asking for the final block"):
-                return _to_block(self.web3.eth.get_block("finalized"))
-        except ChainError as error:
-            # A node without the tag answers so in words of its own; one that is gone fails again below.
-            if isinstance(error.__cause__, OSError):
-                raise
+        """The newest block that the chain calls final; where it has no such tag, the one `depth` below the head.
+
+        Which of the two is decided once: a node that is busy later must not make a younger block look final.
+        """
+        if self._has_final_tag is None:
+            self._has_final_tag = self._ask_for_final_tag()
+        if self._has_final_tag:
+            return self._block("finalized")
         return self._block(max(0, self.head().number - self._depth))
+
+    def _ask_for_final_tag(self) -> bool:
+        with self.translate_errors("asking for the final block"):
+            try:
+                self.web3.eth.get_block("finalized")
+            except (BlockNotFound, Web3RPCError) as error:
+                if not _is_unknown_tag(error):
+                    raise
+                return False
+            return True
 
     def block(self, number: int) -> Block:
         return self._block(number)
@@ -114,19 +128,22 @@ class Chain:
 
     @contextmanager
     def translate_errors(self, doing: str) -> Iterator[None]:
-        """Turns what web3, sockets and nodes raise into a ChainError that says what was being done."""
+        """Turns what web3, sockets and nodes raise into a ChainError that says what was being done.
+
+        The causes stay out of the chain of exceptions: they hold the endpoint's path, and with it its key.
+        """
         try:
             yield
         except ContractLogicError as error:
-            raise ChainError(f"{self.where} refuses: {_describe(error)}") from error
+            raise ChainError(f"{self.where} refuses: {_describe(error)}") from None
         except BlockNotFound as error:
-            raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from error
+            raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from None
         except (Web3Exception, ValidationError, JSONDecodeError) as error:
-            raise ChainError(f"{doing}: {self.where} answers {_one_line(error)}") from error
+            raise ChainError(f"{doing}: {self.where} answers {_one_line(error)}") from None
         except OSError as error:
             raise ChainError(
                 f"{doing}: {self.where} does not answer ({type(error).__name__}); check the address and the network"
-            ) from error
+            ) from None
 
     def _block(self, number: BlockIdentifier) -> Block:
         with self.translate_errors(f"reading block {number!r}"):
@@ -170,6 +187,14 @@ def request(chain: Chain, method: str, params: Sequence[Any] = ()) -> Any:
     """A raw call for what web3 has no name for; ChainError as everything here."""
     with chain.translate_errors(method):
         return chain.web3.manager.request_blocking(RPCEndpoint(method), list(params))
+
+
+def _is_unknown_tag(error: BlockNotFound | Web3RPCError) -> bool:
+    if isinstance(error, BlockNotFound):
+        return True
+    answer: Any = (error.rpc_response or {}).get("error")
+    code = answer.get("code") if isinstance(answer, Mapping) else None
+    return code in _UNKNOWN_TAG_CODES or "block not found" in str(error).lower()
 
 
 def _to_block(block: Any) -> Block:

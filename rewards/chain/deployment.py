@@ -66,6 +66,17 @@ def read_deployment(path: Path) -> Deployment:
         raise UsageError(f"{path}: {error}") from None
 
 
+def require_writable(path: Path) -> None:
+    """Raises UsageError unless a record can be written at `path`: asked before money is spent on what it records."""
+    aside = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch()
+        aside.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write the deployment {path}: {error}; give a folder that can be written") from None
+
+
 def write_deployment(deployment: Deployment, path: Path) -> None:
     """Writes the record aside and renames it into place, so that a reader never sees half of it."""
     aside = path.with_name(path.name + ".new")
@@ -79,4 +90,7 @@ def write_deployment(deployment: Deployment, path: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             aside.unlink()
-        raise UsageError(f"cannot write the deployment {path}: {error}; give a folder that can be written") from None
+        record = " ".join(deployment.to_json().split())
+        raise UsageError(
+            f"cannot write the deployment {path}: {error}; write there what was deployed: {record}"
+        ) from None

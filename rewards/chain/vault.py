@@ -131,6 +131,18 @@ class Vault:
         totals = provider_total, user_total
         return RootRecord(epoch, root, manifest_hash, *totals, activates_at, missing, STATUSES[status])
 
+    def revoked_manifests(self, epoch: int, last_block: int) -> frozenset[bytes]:
+        """Manifest hashes (32 bytes) of every publication of an epoch that was revoked up to `last_block`."""
+        revoked, newest = set(), b""
+        for event in self._events(("RootPublished", "RootRevoked"), last_block):
+            if event["args"]["epoch"] != epoch:
+                continue
+            if event["event"] == "RootPublished":
+                newest = bytes(event["args"]["manifestHash"])
+            else:
+                revoked.add(newest)
+        return frozenset(revoked)
+
     def next_epoch(self) -> int:
         return int(self._call("nextEpoch"))
 
@@ -266,6 +278,9 @@ class Vault:
         token = parse_address(self._call("token"))
         if token != record.token:
             raise ChainError(f"the Vault's token is {token}, the deployment record says {record.token}")
+        first = int(self._call("firstEpoch"))
+        if first != record.first_epoch:
+            raise ChainError(f"the Vault's first epoch is {first}, the deployment record says {record.first_epoch}")
 
     def _call(self, name: str, *arguments: Any, block: int | None = None) -> Any:
         with self.chain.translate_errors(f"calling {name} of the Vault"):

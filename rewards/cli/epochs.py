@@ -1,8 +1,9 @@
 """Commands on epochs under one data folder: demo, run, status, verify, export."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,7 +16,7 @@ from rewards.cli.epoch_answers import (
     print_outcome,
     print_status,
 )
-from rewards.cli.failures import Failure, describe_finding, finding_line, report_failure
+from rewards.cli.failures import Failure, Unfinished, describe_finding, finding_line, report_failure, report_note
 from rewards.cli.options import (
     AsJson,
     Data,
@@ -30,12 +31,19 @@ from rewards.cli.options import (
     parse_epochs,
 )
 from rewards.cli.stages import Stages
-from rewards.errors import Disagreement
+from rewards.errors import ChainError, Disagreement, RewardsError, UsageError
 
 if TYPE_CHECKING:
     from rewards.chain.vault import Vault
     from rewards.errors import Finding
+    from rewards.jobs.run import EpochOutcome
     from rewards.jobs.settings import Settings
+    from rewards.jobs.status import EpochStatus
+
+Told = TypeVar("Told")
+
+LOOK_TIMEOUT_S = 5
+"""For commands that have an answer without the chain too."""
 
 
 def demo(data: Data = None, verbose: Verbose = False, as_json: AsJson = False) -> None:
@@ -45,12 +53,13 @@ def demo(data: Data = None, verbose: Verbose = False, as_json: AsJson = False) -
         from rewards.jobs.demo import run_demo
         from rewards.jobs.settings import load_settings
 
-        report = run_demo(data or load_settings().data / "demo", stages.report)
+        folder = load_settings(data=data).data
+        report = run_demo(folder if data is not None else folder / "demo", stages.report)
     if as_json:
         print_json(report.to_json())
         return
     print_pairs(report.lines())
-    opened = f"duckdb.connect('{report.folder}/rewards.duckdb', read_only=True)"
+    opened = f"duckdb.connect({str(report.folder / 'rewards.duckdb')!r}, read_only=True)"
     print_lines(["", f"Try in .venv/bin/python, after import duckdb; db = {opened}:"])
     print_lines([f'  db.sql("""{query}""").show()' for query in report.queries])
 
@@ -77,28 +86,50 @@ def run(
 
     numbers = parse_epochs(epochs)
     settings = load_settings(data=data, inputs=inputs, genesis=genesis, policies=policies, deployment=deployment)
+    settings.calendar.epoch(numbers[-1])  # a number beyond all dates is refused before the first epoch is touched
     vault = open_vault_lazily(settings) if settings.deployment else None
     given = run_settings(settings, vault)
-    done = []
+    done: list[EpochOutcome] = []
+
+    def answer() -> dict[str, Any]:
+        return {"engine": engine.value, "epochs": [describe_outcome(o) for o in done]}
+
     with Stages(len(numbers), verbose) as stages:
 
         def report(number: int, stage: str) -> None:
             stages.report(f"epoch {number}: {stage}")
 
-        for outcome in run_epochs(Workspace(settings.data), given, numbers, report):
-            stages.finish_part()
-            done.append(outcome)
-            if not as_json:
-                print_outcome(outcome)
+        try:
+            for outcome in run_epochs(Workspace(settings.data), given, numbers, report):
+                stages.finish_part()
+                done.append(outcome)
+                if not as_json:
+                    print_outcome(outcome)
+        except RewardsError as error:
+            raise Unfinished(error, answer()) from error
     if as_json:
-        print_json({"engine": engine.value, "epochs": [describe_outcome(o) for o in done]})
+        print_json(answer())
 
 
-def open_vault_lazily(settings: "Settings") -> "Vault":
+def open_vault_lazily(settings: "Settings", timeout_s: int = 15) -> "Vault":
     """The configured Vault; web3, a second of imports, is what a command without a chain does not wait for."""
     from rewards.jobs.chain import open_vault
 
-    return open_vault(settings)
+    return open_vault(settings, timeout_s)
+
+
+def ask_chain(settings: "Settings", ask: "Callable[[Vault | None], Told]") -> tuple[Told, str | None]:
+    """What a question comes to with the configured Vault, or without one where no chain is configured or it does not
+    answer; in the last case also why, which is then said on stderr."""
+    if settings.rpc_url is None:
+        return ask(None), None
+    try:
+        with Stages(1, verbose=False) as stages:
+            stages.report("ask the chain")
+            return ask(open_vault_lazily(settings, LOOK_TIMEOUT_S)), None
+    except ChainError as error:
+        report_note(f"chain: not reachable: {error}")
+        return ask(None), str(error)
 
 
 def status(data: Data = None, deployment: Deployment = None, as_json: AsJson = False) -> None:
@@ -108,14 +139,19 @@ def status(data: Data = None, deployment: Deployment = None, as_json: AsJson = F
     from rewards.jobs.workspace import Workspace
 
     settings = load_settings(data=data, deployment=deployment)
-    vault = open_vault_lazily(settings) if settings.rpc_url else None
-    epochs = read_status(Workspace(settings.data), vault)
+
+    def ask(vault: "Vault | None") -> "tuple[dict[str, Any] | None, list[EpochStatus]]":
+        return describe_vault(vault), read_status(Workspace(settings.data), vault)
+
+    (known, epochs), trouble = ask_chain(settings, ask)
     if as_json:
-        print_json({"vault": describe_vault(vault), "epochs": [describe_status(e) for e in epochs]})
+        print_json({"vault": known, "unreachable": trouble, "epochs": [describe_status(e) for e in epochs]})
     elif epochs:
         print_status(epochs)
     else:
         print_lines([f"no epoch under {settings.data}; rewards run makes one"])
+    if trouble is not None:
+        raise typer.Exit(ChainError.exit_code)
 
 
 def verify(
@@ -132,6 +168,8 @@ def verify(
     from rewards.jobs.settings import load_settings
     from rewards.jobs.verify import verify_epoch
 
+    if manifest_hash is not None and not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", manifest_hash):
+        raise UsageError(f"--manifest-hash {manifest_hash!r} is no SHA-256; give 64 hex digits, with or without 0x")
     folder = load_settings(data=data).data
     with Stages(1, verbose) as stages:
         verdict = verify_epoch(folder, epoch, manifest_hash, stages.report)

@@ -2,8 +2,8 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rewards.cli.answers import print_json, single_line
@@ -15,12 +15,23 @@ BLOT = "[secret]"
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure ready to be told: its kind, one line, the exit status, and the findings of a gate that refused."""
+    """A failure ready to be told: its kind, one line, the exit status, the findings of a gate that refused, and, as
+    JSON, the part of the answer that was there before."""
 
     kind: str
     message: str
     exit_code: int
     findings: Sequence[Finding] = field(default=())
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Unfinished(RewardsError):
+    """An error that came when a part of the answer was there; it keeps both."""
+
+    def __init__(self, error: RewardsError, answer: Mapping[str, Any]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.answer = answer
 
 
 INTERRUPTED = Failure("Interrupted", "interrupted; run the command again, it goes on where it stopped", 130)
@@ -28,6 +39,8 @@ INTERRUPTED = Failure("Interrupted", "interrupted; run the command again, it goe
 
 def describe_error(error: Exception) -> Failure:
     """An error of ours as it reads; any other with its type and how to see where it comes from."""
+    if isinstance(error, Unfinished):
+        return replace(describe_error(error.error), answer=error.answer)
     kind = type(error).__name__
     if isinstance(error, GateRefused) and error.findings:
         # The findings get lines of their own; here only "sealing epoch 3 refused by 2 finding(s)".
@@ -85,7 +98,15 @@ def report_failure(failure: Failure, error: BaseException | None, as_json: bool,
             "exit_code": failure.exit_code,
             "findings": findings,
         }
-        print_json({"error": {k: redact(v, secrets) if isinstance(v, str) else v for k, v in told.items()}})
+        print_json(
+            {**failure.answer, "error": {k: redact(v, secrets) if isinstance(v, str) else v for k, v in told.items()}}
+        )
+
+
+def report_note(text: str) -> None:
+    """One line on stderr beside an answer that is not the whole one."""
+    sys.stderr.write(redact(single_line(text), _known_secrets()) + "\n")
+    sys.stderr.flush()
 
 
 def redact(text: str, secrets: Sequence[str]) -> str:

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rewards.cli.answers import describe_receipt, print_json, print_lines, print_pairs, state_amounts
-from rewards.cli.epochs import open_vault_lazily, print_findings
+from rewards.cli.epochs import ask_chain, print_findings
 from rewards.cli.options import Account, AsJson, Data, Deployment, Epoch, Genesis, Inputs, MaybeEpoch, Policies, Verbose
 from rewards.cli.stages import Stages
 from rewards.errors import UsageError
 
 if TYPE_CHECKING:
+    from rewards.chain.vault import Vault
     from rewards.jobs.claims import Payment
     from rewards.jobs.publish import ChainOutcome
+    from rewards.ports import Receipt
 
 
 def _holder(name: str, who: str) -> Any:
@@ -76,8 +78,14 @@ def deploy(
         print_pairs((name.replace("_", " "), str(value)) for name, value in known.items())
 
 
-def publish(epoch: Epoch, data: Data = None, deployment: Deployment = None, as_json: AsJson = False) -> None:
-    """Post the root of a sealed epoch with the publisher's key; again is nothing."""
+def publish(
+    epoch: Epoch,
+    data: Data = None,
+    deployment: Deployment = None,
+    again: Annotated[bool, typer.Option("--again", help="Even though this very root was revoked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Post the root of a sealed epoch with the publisher's key; a second time is nothing."""
     from rewards.jobs.chain import open_signer, open_vault
     from rewards.jobs.publish import publish_epoch
     from rewards.jobs.settings import load_settings
@@ -87,7 +95,7 @@ def publish(epoch: Epoch, data: Data = None, deployment: Deployment = None, as_j
     with Stages(1, verbose=False) as stages:
         stages.report(f"publish epoch {epoch}, and wait until it is final")
         signer = open_signer(settings, "publisher")
-        outcome = publish_epoch(Workspace(settings.data), epoch, open_vault(settings), signer)
+        outcome = publish_epoch(Workspace(settings.data), epoch, open_vault(settings), signer, again)
     _print_chain_outcome(outcome, "published", as_json)
 
 
@@ -130,14 +138,20 @@ def _print_chain_outcome(outcome: "ChainOutcome", deed: str, as_json: bool) -> N
         known |= {"totals": state_amounts(provider=record.provider_total, user=record.user_total)}
         print_json(known)
         return
-    how = (
-        f"transaction 0x{receipt.transaction.hex()}, block {receipt.block.number}"
-        if receipt
-        else "done before, nothing sent"
-    )
     missing = record.attestations_missing
     then = f"{missing} attestation(s) missing" if missing else f"claimable from {activates}"
-    print_lines([f"epoch {record.epoch} {deed}: root 0x{record.root.hex()}, {record.status}", f"  {how}; {then}"])
+    print_lines(
+        [
+            f"epoch {record.epoch} {deed}: root 0x{record.root.hex()}, {record.status}",
+            f"  {_describe_deed(receipt)}; {then}",
+        ]
+    )
+
+
+def _describe_deed(receipt: "Receipt | None") -> str:
+    if receipt is None:
+        return "done before, nothing sent"
+    return f"transaction 0x{receipt.transaction.hex()}, block {receipt.block.number}"
 
 
 def revoke(
@@ -161,7 +175,7 @@ def revoke(
     if as_json:
         print_json({"epoch": epoch, "reason": reason, "sent": describe_receipt(receipt)})
     else:
-        print_lines([f"epoch {epoch} revoked: transaction 0x{receipt.transaction.hex()}, block {receipt.block.number}"])
+        print_lines([f"epoch {epoch} revoked: {_describe_deed(receipt)}"])
 
 
 def claim(
@@ -217,24 +231,32 @@ def proof(
     deployment: Deployment = None,
     as_json: AsJson = False,
 ) -> None:
-    """What an address may claim, with proofs, as JSON; with a chain configured also what it has claimed."""
-    from rewards.jobs.claims import find_claimables
+    """What an address may claim, with proofs, as JSON; with a chain configured also what it has claimed, and the state of
+    the epoch's root (default: the latest active one)."""
+    from rewards.jobs.claims import find_claimables, find_claimables_on_chain
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
     from rewards.units import parse_address
 
     account = parse_address(address)
     settings = load_settings(data=data, deployment=deployment)
-    leaves = find_claimables(Workspace(settings.data), account, epoch)
-    vault = open_vault_lazily(settings) if settings.rpc_url else None
-    claims = []
-    for leaf in leaves:
-        amounts = {"cumulative_amount": leaf.cumulative_amount}
-        if vault is not None:
-            claimed = vault.claimed(leaf.pool, account)
-            amounts |= {"claimed": claimed, "outstanding": max(0, leaf.cumulative_amount - claimed)}
-        claims.append({**leaf.to_json(), **state_amounts(**amounts)})
-    print_json({"account": account, "vault": vault.address if vault else None, "claimables": claims})
+    workspace = Workspace(settings.data)
+
+    def ask(vault: "Vault | None") -> dict[str, Any]:
+        if vault is None:
+            leaves, state = find_claimables(workspace, account, epoch), None
+        else:
+            leaves, state = find_claimables_on_chain(workspace, account, vault, epoch)
+        claims = []
+        for leaf in leaves:
+            amounts = {"cumulative_amount": leaf.cumulative_amount}
+            if vault is not None:
+                claimed = vault.claimed(leaf.pool, account)
+                amounts |= {"claimed": claimed, "outstanding": max(0, leaf.cumulative_amount - claimed)}
+            claims.append({**leaf.to_json(), **state_amounts(**amounts)})
+        return {"account": account, "vault": vault.address if vault else None, "state": state, "claimables": claims}
+
+    print_json(ask_chain(settings, ask)[0])
 
 
 def reconcile(data: Data = None, deployment: Deployment = None, as_json: AsJson = False) -> None:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from rewards.chain.client import Chain, connect
 from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
-from rewards.chain.deployment import Deployment, deployment_path, read_deployment, write_deployment
+from rewards.chain.deployment import Deployment, deployment_path, read_deployment, require_writable, write_deployment
 from rewards.chain.sender import Patience, Sender
 from rewards.chain.signers import LocalSigner, Signer
 from rewards.chain.vault import Vault
-from rewards.errors import UsageError
+from rewards.errors import ChainError, UsageError
 from rewards.jobs.settings import Role, Settings
 from rewards.units import Address, parse_address
 
 
-def open_chain(settings: Settings) -> Chain:
+def open_chain(settings: Settings, timeout_s: int = 15) -> Chain:
     """The configured chain, its id checked; raises UsageError when none is configured, ChainError when it does not
     answer."""
     if settings.rpc_url is None:
@@ -26,12 +26,12 @@ def open_chain(settings: Settings) -> Chain:
         raise UsageError(
             "no chain id is configured; set REWARDS_CHAIN_ID so that another chain is never mistaken for yours"
         )
-    return connect(settings.rpc_url.get_secret_value(), chain_id, settings.confirmations)
+    return connect(settings.rpc_url.get_secret_value(), chain_id, settings.confirmations, timeout_s)
 
 
-def open_vault(settings: Settings) -> Vault:
+def open_vault(settings: Settings, timeout_s: int = 15) -> Vault:
     """The configured Vault: the deployment file that is named, or the checkout's for the chain id."""
-    chain = open_chain(settings)
+    chain = open_chain(settings, timeout_s)
     path = settings.deployment or deployment_path(chain.chain_id)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     return Vault(chain, read_deployment(path), sender)
@@ -74,6 +74,7 @@ def deploy(
         raise UsageError(
             f"{path} already records a deployment; give --out for another one, or remove it if that Vault is abandoned"
         )
+    require_writable(path)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     holders = {role: [parse_address(address) for address in addresses] for role, addresses in roles.items()}
     wanted = VaultSettings(
@@ -85,6 +86,9 @@ def deploy(
         **vault,
     )
     paid_in: Address = parse_address(token) if token else deploy_token(sender, signer)
-    deployment = deploy_vault(sender, signer, paid_in, wanted)
+    try:
+        deployment = deploy_vault(sender, signer, paid_in, wanted)
+    except ChainError as error:
+        raise ChainError(f"{error}; the token is {paid_in}, give --token to use it again") from error
     write_deployment(deployment, path)
     return deployment, path

@@ -72,6 +72,20 @@ def find_claimables(workspace: Workspace, account: Address, epoch: int | None = 
     return found
 
 
+def find_claimables_on_chain(
+    workspace: Workspace, account: Address, vault: "Vault", epoch: int | None = None
+) -> tuple[list[Claimable], str]:
+    """The leaves of an address in one epoch (default: the latest active one, else the newest here), and the state of the
+    epoch's root: not published, pending, active or retired. Only an active one pays."""
+    active = vault.latest_active_epoch() if epoch is None else epoch
+    leaves = find_claimables(workspace, account, active)
+    manifest = workspace.store.read(workspace.store.numbers()[-1] if active is None else active).manifest
+    record = vault.root_at(manifest.epoch.number)
+    if record is None or record.status == "revoked" or record.manifest_hash != manifest.hash:
+        return leaves, "not published"
+    return leaves, record.status
+
+
 def claim_all(
     workspace: Workspace, account: Address, vault: "Vault", signer: "Signer", epoch: int | None = None
 ) -> list[Payment]:

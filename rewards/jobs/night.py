@@ -6,7 +6,7 @@ from datetime import datetime
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
 from rewards.epoch import Calendar, to_micros
-from rewards.errors import Finding, UsageError, refuse
+from rewards.errors import Finding, UsageError
 from rewards.jobs.chain import open_vault
 from rewards.jobs.prepare import RunSettings, run_settings
 from rewards.jobs.publish import ChainOutcome, publish_epoch
@@ -39,22 +39,26 @@ def bind_run(settings: Settings) -> RunSettings:
 def close_up_to(workspace: Workspace, run: RunSettings, last: int) -> Generator[EpochOutcome, None, None]:
     """Close every epoch up to `last` that is not sealed and in place, in order, one outcome each; with none left, look
     at `last` as it stands. Holds the directory until exhausted or closed. Raises what `run_epochs` raises."""
+    with workspace.locked():  # before asking what is due: a revoked epoch is
+        workspace.withdraw_revoked(run.vault)
     sealed = {e.number for e in workspace.ledger.sealed()}
     due = [n for n in range(run.first_epoch, last + 1) if n not in sealed or not workspace.store.has(n)]
     yield from run_epochs(workspace, run, due or [last])
 
 
 def publish_up_to(workspace: Workspace, last: int, vault: Vault, signer: Signer) -> Iterator[ChainOutcome]:
-    """Publish the epochs up to `last` that the Vault still lacks, in order.
+    """Finish every publication that was begun, then publish the epochs up to `last` that the Vault still lacks, in
+    order; what was done before is not told. The catalogue is up to date afterwards, also when nothing was left to do.
 
-    Raises what `publish_epoch` raises, and GateRefused for a root that was revoked: none is sent again unasked.
+    Raises what `publish_epoch` raises; a root that was revoked is not sent again.
     """
+    for number in workspace.ledger.unfinished("publish", vault.chain_id):
+        outcome = publish_epoch(workspace, number, vault, signer)
+        if outcome.receipt is not None:
+            yield outcome
+    with workspace.locked():
+        workspace.refresh_catalogue(workspace.find_published(vault))
     for number in range(vault.next_epoch(), last + 1):
-        record = vault.root_at(number)
-        manifest = workspace.store.read(number).manifest
-        if record is not None and record.status == "revoked" and record.manifest_hash == manifest.hash:
-            message = "this very root was revoked; find out why, then compute the epoch again or publish it by hand"
-            refuse(f"publishing epoch {number}", [Finding("chain state", message, "another manifest", manifest.digest)])
         yield publish_epoch(workspace, number, vault, signer)
 
 

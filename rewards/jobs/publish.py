@@ -11,8 +11,8 @@ from rewards.chain.sender import OnSigned, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError, Disagreement, Finding, RewardsError, refuse
-from rewards.jobs.prepare import RunSettings, StageClock, prepare_epoch
-from rewards.jobs.run import seal_prepared
+from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
+from rewards.jobs.run import describe_sealed, seal_prepared
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import StoredIntent
 from rewards.manifest import Manifest
@@ -30,9 +30,9 @@ class ChainOutcome:
     receipt: Receipt | None
 
 
-def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signer) -> ChainOutcome:
+def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signer, again: bool = False) -> ChainOutcome:
     """Post the root of a sealed epoch. Asks the chain first, so that a second call, or one after a crash, sends
-    nothing twice.
+    nothing twice. A publication that was revoked is refused, unless it is to be sent `again`.
 
     Raises GateRefused, ChainError, Disagreement (another root stands on chain) or InputError (no such bundle).
     """
@@ -43,9 +43,9 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signe
         if record is None and receipt is not None:
             record = _done(vault, bundle.manifest)
         if record is None:
-            receipt = _publish(workspace, bundle, vault, signer)
+            receipt = _publish(workspace, bundle, vault, signer, again)
             record = _require(_done(vault, bundle.manifest), number)
-        workspace.refresh_catalogue(published=vault.next_epoch() - 1)
+        workspace.refresh_catalogue(workspace.find_published(vault))
         return ChainOutcome(record, receipt)
 
 
@@ -54,14 +54,26 @@ def _done(vault: Vault, manifest: Manifest) -> RootRecord | None:
     record = vault.root_at(manifest.epoch.number)
     if record is None or record.status == "revoked":
         return None
-    wanted = (manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER))
-    found = (record.root, record.manifest_hash, record.provider_total, record.user_total)
-    if wanted != found:
+    if not _is_of(record, manifest):
         raise Disagreement(
             f"epoch {manifest.epoch.number} on chain has root 0x{record.root.hex()} and manifest {record.manifest_hash.hex()}; "
             f"sealed here are 0x{manifest.root.hex()} and {manifest.digest}: if it is pending, have the guardian revoke it"
         )
     return record
+
+
+def _is_of(record: RootRecord, manifest: Manifest) -> bool:
+    wanted = (manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER))
+    return wanted == (record.root, record.manifest_hash, record.provider_total, record.user_total)
+
+
+def check_not_revoked(vault: Vault, manifest: Manifest) -> list[Finding]:
+    """Gate `chain state`: this very publication was not revoked."""
+    record = vault.root_at(manifest.epoch.number)
+    if record is None or record.status != "revoked" or not _is_of(record, manifest):
+        return []
+    message = "this very root was revoked; find out why, then compute the epoch again or publish it with --again"
+    return [Finding("chain state", message, "another manifest", manifest.digest)]
 
 
 def _require(record: RootRecord | None, number: int) -> RootRecord:
@@ -122,7 +134,7 @@ def check_sealed(workspace: Workspace, manifest: Manifest) -> list[Finding]:
     return [Finding("bundle", message, str(sealed), manifest.digest)]
 
 
-def _publish(workspace: Workspace, bundle: Bundle, vault: Vault, signer: Signer) -> Receipt:
+def _publish(workspace: Workspace, bundle: Bundle, vault: Vault, signer: Signer, again: bool) -> Receipt:
     manifest = bundle.manifest
     number = manifest.epoch.number
     state = read_vault_state(vault, signer)
@@ -131,6 +143,7 @@ def _publish(workspace: Workspace, bundle: Bundle, vault: Vault, signer: Signer)
         *check_sealed(workspace, manifest),
         *gates.check_chain_state(manifest, state),
         *gates.check_solvent(manifest, state),
+        *([] if again else check_not_revoked(vault, manifest)),
     ]
     workspace.ledger.record_findings(number, "publish", findings, now())
     refuse(f"publishing epoch {number}", findings)
@@ -166,10 +179,10 @@ def _resume(workspace: Workspace, vault: Vault, number: int, action: str, done: 
     Raises ChainError while the chain may still take it: a second transaction beside it would be one too many. Where
     the action is `done`, nothing is sent again; an intent that did it is settled.
     """
-    open_intents = [i for i in workspace.ledger.intents(number, action, vault.chain_id) if i.final_at is None]
-    if not open_intents:
+    intents = workspace.ledger.intents(number, action, vault.chain_id)
+    if not intents or intents[-1].final_at is not None:  # none is signed before the one before it is final or dead
         return None
-    signed = SignedIntent.from_json(open_intents[-1].record)
+    signed = SignedIntent.from_json(intents[-1].record)
     if done and not vault.chain.knows_transaction(signed.transaction):
         return None
     try:
@@ -201,7 +214,7 @@ def attest_epoch(
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> ChainOutcome:
     """Recompute a pending epoch from the attester's own inputs and confirm it; raises Disagreement when the chain says
-    otherwise.
+    otherwise, or when the attester holds another copy of the epoch that was not revoked.
 
     `workspace` is the attester's: it needs the bundle of the epoch before and the provenance of the three before that.
     """
@@ -218,15 +231,56 @@ def attest_epoch(
                 f"on chain stand 0x{record.root.hex()}, {record.manifest_hash.hex()} and "
                 f"{(record.provider_total, record.user_total)}: do not attest, and have the guardian revoke it"
             )
-        if not workspace.store.has(number):  # the attester's own copy, on which its next epoch builds
-            seal_prepared(workspace, prepared)
+        _keep_copy(workspace, vault, prepared)
         publication = publication_hash(number, manifest.root, manifest.hash, *totals, vault.revocations())
-        done = record.status != "pending" or vault.has_attested(publication, signer.address)
+        done = _is_attested(vault, record, publication, signer)
         receipt = _resume(workspace, vault, number, "attest", done)
-        if done or vault.has_attested(publication, signer.address):
-            return ChainOutcome(_require(vault.root_at(number), number), receipt)
+        record = _require_published(vault, number)
+        if done or _is_attested(vault, record, publication, signer):
+            return ChainOutcome(record, receipt)
         receipt = vault.attest_root(number, publication, signer, _store(workspace, number, "attest"))
         return ChainOutcome(_require(vault.root_at(number), number), _settle(workspace, receipt))
+
+
+def _is_attested(vault: Vault, record: RootRecord, publication: bytes, signer: Signer) -> bool:
+    """Whether nothing is left to confirm, be it by this signer or by enough others."""
+    enough = record.status != "pending" or record.attestations_missing == 0
+    return enough or vault.has_attested(publication, signer.address)
+
+
+def _keep_copy(workspace: Workspace, vault: Vault, prepared: Prepared) -> None:
+    """Seal the attester's own copy, on which its next epoch builds; one that the chain revoked is withdrawn first."""
+    manifest = prepared.manifest
+    number = manifest.epoch.number
+    held = {e.number: e.manifest for e in workspace.ledger.sealed()}.get(number)
+    placed = workspace.store.has(number)
+    if held == manifest.digest and placed:
+        return
+    if held is None and placed:
+        held = workspace.store.read(number).manifest.digest
+    if held not in (None, manifest.digest):
+        if bytes.fromhex(str(held)) not in vault.revoked_manifests(number, vault.final_block().number):
+            raise Disagreement(
+                f"epoch {number} here is {held}, recomputed and on chain it is {manifest.digest}, and no final block "
+                "revokes the former; run again when its revocation is final, or look for who changed the folder"
+            )
+        workspace.withdraw(number, vault)
+    if number > vault.deployment.first_epoch and not workspace.ledger.sealed():
+        _adopt_previous(workspace, vault, number - 1)
+    seal_prepared(workspace, prepared)
+
+
+def _adopt_previous(workspace: Workspace, vault: Vault, number: int) -> None:
+    """Begin an attester's ledger with the bundle that it was given, once checked against the chain."""
+    bundle = workspace.store.read(number)
+    bundle.check()
+    record = _require_published(vault, number)
+    if not _is_of(record, bundle.manifest):
+        raise Disagreement(
+            f"{bundle.folder} has manifest {bundle.manifest.digest}; on chain stands {record.manifest_hash.hex()}; "
+            "get the published folder of the epoch before"
+        )
+    workspace.ledger.adopt(describe_sealed(bundle.manifest), now())
 
 
 def _require_published(vault: Vault, number: int) -> RootRecord:
@@ -236,10 +290,19 @@ def _require_published(vault: Vault, number: int) -> RootRecord:
     return record
 
 
-def revoke_epoch(workspace: Workspace, number: int, reason: str, vault: Vault, signer: Signer) -> Receipt:
-    """Withdraw a pending root with the guardian's key; a revocation that was begun before is finished, not doubled."""
+def revoke_epoch(workspace: Workspace, number: int, reason: str, vault: Vault, signer: Signer) -> Receipt | None:
+    """Withdraw a pending root with the guardian's key; a revocation that was begun before is finished, not doubled.
+    Null when it had been revoked before."""
     with workspace.locked():
-        receipt, record = _resume(workspace, vault, number, "revoke"), vault.root_at(number)
-        if receipt is not None and record is not None and record.status == "revoked":
-            return receipt
-        return _settle(workspace, vault.revoke_root(number, reason, signer, _store(workspace, number, "revoke")))
+        receipt = _resume(workspace, vault, number, "revoke", done=_is_revoked(vault, number))
+        if not _is_revoked(vault, number):
+            revoked = vault.revoke_root(number, reason, signer, _store(workspace, number, "revoke"))
+            receipt = _settle(workspace, revoked)
+        if workspace.has_catalogue():
+            workspace.refresh_catalogue(workspace.find_published(vault))
+        return receipt
+
+
+def _is_revoked(vault: Vault, number: int) -> bool:
+    record = vault.root_at(number)
+    return record is not None and record.status == "revoked"

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from rewards.bundles.disk import remove_leftovers
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, Finding, refuse
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
-from rewards.ports import VaultReader
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,24 @@ def run_epochs(
     epochs: Sequence[int],
     on_stage: Callable[[int, str], None] = lambda _, __: None,
 ) -> Iterator[EpochOutcome]:
-    """Compute, gate and seal epochs in order, one outcome each as it is done. A sealed epoch is left alone.
+    """Compute, gate and seal epochs in order, one outcome each as it is done. A sealed epoch is left alone, unless its
+    very root was revoked: then it and every later one are withdrawn first.
 
     Raises GateRefused, InputError, ChainError, Disagreement or StorageError; nothing half-written stays, and the next
     run goes on where this one ended.
     """
     with workspace.locked():
+        remove_leftovers(workspace.data)
+        workspace.withdraw_revoked(settings.vault)
+        looked_at_catalogue = False
         for number in epochs:
             clock = StageClock(partial(on_stage, number))
             outcome = _run_epoch(workspace, settings, number, clock)
-            if not (outcome.already_sealed and workspace.has_catalogue()):
-                workspace.refresh_catalogue(_published(settings.vault))
+            # Once also for what was sealed before: a run that was killed may have left an epoch out.
+            if not (outcome.already_sealed and looked_at_catalogue):
+                workspace.refresh_catalogue(workspace.find_published(settings.vault))
+                looked_at_catalogue = True
             yield outcome
-
-
-def _published(vault: VaultReader | None) -> int | None:
-    return vault.next_epoch() - 1 if vault is not None else None
 
 
 def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: StageClock) -> EpochOutcome:
@@ -81,13 +83,14 @@ def seal_prepared(workspace: Workspace, prepared: Prepared) -> Bundle:
             )
         placed.check()
         workspace.store.write_provenance(number, prepared.provenance)
-        workspace.ledger.seal(_sealed(manifest), now())
+        workspace.ledger.seal(describe_sealed(manifest), now())
         return placed
     workspace.store.write_provenance(number, prepared.provenance)
     staging = workspace.store.stage(manifest, prepared.files)
-    workspace.ledger.seal(_sealed(manifest), now())
+    workspace.ledger.seal(describe_sealed(manifest), now())
     return workspace.store.place(staging, number)
 
 
-def _sealed(manifest: Manifest) -> SealedEpoch:
+def describe_sealed(manifest: Manifest) -> SealedEpoch:
+    """The ledger's row of a manifest."""
     return SealedEpoch(manifest.epoch.number, manifest.digest, manifest.previous, "0x" + manifest.root.hex())

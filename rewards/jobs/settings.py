@@ -2,13 +2,21 @@
 names)."""
 
 import os
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from rewards.epoch import Calendar
 from rewards.errors import UsageError
@@ -19,6 +27,10 @@ GENESIS = datetime(2026, 1, 7, tzinfo=UTC)
 
 Role = Literal["deployer", "publisher", "attester", "guardian", "claimer"]
 
+PREFIX = "REWARDS_"
+FROM_ENVIRONMENT_ALONE = ("REWARDS_CONFIG", "REWARDS_TRACEBACK")
+"""Names that the command reads itself; no setting."""
+
 SHORTEST_SECRET = 4
 """Characters of the shortest text that `list_secrets` names."""
 
@@ -26,7 +38,7 @@ SHORTEST_SECRET = 4
 class Settings(BaseSettings):
     """Every setting of the `rewards` command and of the flows; secrets never show in a repr, a log or an error."""
 
-    model_config = SettingsConfigDict(env_prefix="REWARDS_", env_file=".env", extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="forbid", hide_input_in_errors=True)
 
     data: Path = Path("data")
     inputs: Path | None = None
@@ -55,6 +67,15 @@ class Settings(BaseSettings):
     claimer_keystore: Path | None = None
     keystore_password: SecretStr | None = None
 
+    @field_validator("data", "inputs")
+    @classmethod
+    def _without_pattern(cls, value: Path | None) -> Path | None:
+        """DuckDB reads the files below these folders, and takes such a character for a pattern."""
+        pattern = next((c for c in str(value.resolve()) if c in "*?["), None) if value is not None else None
+        if pattern is not None:
+            raise ValueError(f"the path holds {pattern!r}, which readers take for a pattern; give another folder")
+        return value
+
     @field_validator("genesis")
     @classmethod
     def _in_utc(cls, value: datetime) -> datetime:
@@ -70,6 +91,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         path = Path(os.environ.get("REWARDS_CONFIG", "rewards.toml"))
+        _refuse_unknown(os.environ, "the environment", FROM_ENVIRONMENT_ALONE)
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            _refuse_unknown(dotenv_settings.env_vars, ".env")
+            # The file may serve other programs too.
+            ours = {k: v for k, v in dotenv_settings.env_vars.items() if k.upper().startswith(PREFIX)}
+            dotenv_settings.env_vars = ours
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls, path)
 
     @property
@@ -86,13 +113,36 @@ def load_settings(**given: object) -> Settings:
     try:
         return Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
+        first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"setting {name}: {first['msg']}; mend REWARDS_{name.upper()}, .env or the settings file"
-        ) from error
+        if first["type"] == "extra_forbidden":
+            raise UsageError(_describe_unknown(name, "the settings file", Settings.model_fields)) from None
+        # The input itself stays out of sight where it may be a secret.
+        value = f" (given: {str(first['input'])!r})" if _may_be_shown(name) else ""
+        message = first["msg"].removeprefix("Value error, ")
+        where = f"--{name}" if given.get(name) is not None else f"{PREFIX}{name.upper()}, .env or the settings file"
+        raise UsageError(f"setting {name}: {message}{value}; mend {where}") from None
     except ValueError as error:  # a settings file that is not TOML
         raise UsageError(f"the settings file cannot be read: {error}; mend rewards.toml or REWARDS_CONFIG") from error
+
+
+def _may_be_shown(name: str) -> bool:
+    known = Settings.model_fields.get(name)
+    return known is not None and SecretStr not in (known.annotation, *get_args(known.annotation))
+
+
+def _refuse_unknown(found: Mapping[str, object], where: str, more: Iterable[str] = ()) -> None:
+    known = {*(f"{PREFIX}{name.upper()}" for name in Settings.model_fields), *more}
+    for name in sorted(found):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise UsageError(_describe_unknown(name.upper(), where, known))
+
+
+def _describe_unknown(name: str, where: str, known: Iterable[str]) -> str:
+    if name in FROM_ENVIRONMENT_ALONE:
+        return f"{name} has no effect in {where}; set it in the environment"
+    close = get_close_matches(name, sorted(known), n=1)
+    return f"unknown setting {name} in {where}; " + (f"did you mean {close[0]}?" if close else "remove it")
 
 
 def list_secrets() -> list[str]:

@@ -1,14 +1,17 @@
 """One data directory: its bundles, its ledger, its lock, its catalogue."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rewards.bundles.disk import move_into_place
 from rewards.bundles.store import Bundle, BundleStore
-from rewards.ledger.catalogue import write_catalogue
+from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.ledger.lock import hold_lock
-from rewards.ledger.store import Ledger
+from rewards.ledger.store import Ledger, SealedEpoch
+from rewards.ports import RootRecord, VaultReader
 
 
 def now() -> datetime:
@@ -37,13 +40,61 @@ class Workspace:
     def has_catalogue(self) -> bool:
         return (self.data / "rewards.duckdb").exists()
 
-    def refresh_catalogue(self, published: int | None = None) -> None:
-        """Swap in a catalogue of the epochs that analysts may see: those bound to a Vault once published (up to
-        `published`), those without a chain once sealed."""
-        bundles = self.sealed_bundles()
-        shown = [
-            b
-            for b in bundles
-            if b.manifest.chain is None or (published is not None and b.manifest.epoch.number <= published)
-        ]
-        write_catalogue(self.data / "rewards.duckdb", [(b.manifest, b.folder) for b in shown])
+    def refresh_catalogue(self, published: Collection[int] = ()) -> None:
+        """Swap in a catalogue of the epochs that analysts may see: those bound to a Vault while `published`, those
+        without a chain once sealed."""
+        shown = [b for b in self.sealed_bundles() if b.manifest.chain is None or b.manifest.epoch.number in published]
+        path = self.data / "rewards.duckdb"
+        if read_shown(path) != {b.manifest.epoch.number: b.manifest.digest for b in shown}:
+            write_catalogue(path, [(b.manifest, b.folder) for b in shown])
+
+    def find_published(self, vault: VaultReader | None) -> set[int]:
+        """The sealed epochs whose live root and manifest hash on the chain are ours; none without a Vault."""
+        if vault is None:
+            return set()
+        end = vault.next_epoch()
+        records = ((epoch, vault.root_at(epoch.number)) for epoch in self.ledger.sealed() if epoch.number < end)
+        return {e.number for e, record in records if record and record.status != "revoked" and _is_of(record, e)}
+
+    def withdraw_revoked(self, vault: VaultReader | None) -> None:
+        """Withdraw the sealed epoch whose very root the chain revoked, if there is one, once that is final.
+
+        Only the epoch that the Vault expects next can be revoked: every earlier one has a live root.
+        """
+        if vault is None:
+            return
+        number = vault.next_epoch()
+        sealed = {e.number: e for e in self.ledger.sealed()}.get(number)
+        if sealed is None or not _is_revoked(sealed, vault.root_at(number)):
+            return
+        if _is_revoked(sealed, vault.root_at(number, vault.final_block().number)):
+            self.withdraw(number, vault)
+
+    def withdraw(self, number: int, vault: VaultReader) -> None:
+        """Take an epoch and every later one back: folders stay as `<number>.revoked-<first 8 of the digest>`, the ledger
+        keeps a finding. After a kill at any point, the same call ends the same."""
+        if self.has_catalogue():  # it names the folders by their paths
+            self.refresh_catalogue(self.find_published(vault))
+        sealed = {e.number: e.manifest for e in self.ledger.sealed()}
+        # Folders first: the ledger's row is what the next run finds a revoked epoch by, and a folder that the ledger
+        # had already forgotten would be taken for another network's.
+        for later in sorted(self.store.numbers(), reverse=True):
+            if later >= number:
+                self._set_aside(later, sealed.get(later) or self.store.read(later).manifest.digest)
+        self.ledger.withdraw(number, now())
+
+    def _set_aside(self, number: int, digest: str) -> None:
+        folder = self.store.folder(number)
+        target = folder.with_name(f"{number}.revoked-{digest[:8]}")
+        if target.exists():  # computed again with the same result, and still revoked: one copy is enough
+            target = self.data / "staging" / str(number)
+            shutil.rmtree(target, ignore_errors=True)
+        move_into_place(folder, target)
+
+
+def _is_of(record: RootRecord, epoch: SealedEpoch) -> bool:
+    return (record.manifest_hash.hex(), "0x" + record.root.hex()) == (epoch.manifest, epoch.root)
+
+
+def _is_revoked(epoch: SealedEpoch, record: RootRecord | None) -> bool:
+    return record is not None and record.status == "revoked" and _is_of(record, epoch)

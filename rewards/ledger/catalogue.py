@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from rewards.errors import StorageError
+from rewards.errors import StorageError, UsageError
 from rewards.manifest import Manifest
 from rewards.units import POOL_NAMES
 
@@ -29,19 +29,50 @@ _FRAMES = {
 
 def write_catalogue(path: Path, epochs: Sequence[tuple[Manifest, Path]]) -> None:
     """Replace the catalogue by one over these epochs (manifest, folder). Paths inside are absolute and named one by
-    one, so that it can be opened from anywhere and never shows an epoch that is not meant to be seen yet."""
+    one, so that it can be opened from anywhere and never shows an epoch that is not meant to be seen yet.
+
+    Raises StorageError, leaving the old one as it was; UsageError for a folder whose name DuckDB takes for a pattern.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    log = aside.with_name(f"{aside.name}.wal")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
         with duckdb.connect(str(aside)) as connection:
             _fill(connection, epochs)
+            # A full disk fails here; the checkpoint that closing makes by itself would fail in silence.
+            connection.execute("CHECKPOINT")
+        if log.exists():
+            raise OSError(f"{log.name} still holds rows that are not in the file; free space on the disk")
+        _sync(aside)
         aside.replace(path)
+        _sync(path.parent)
     except (duckdb.Error, OSError) as error:
         raise StorageError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
     finally:
-        with suppress(OSError):
-            aside.unlink()
+        for leftover in (aside, log):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_shown(path: Path) -> dict[int, str] | None:
+    """Manifest digest by epoch of what the catalogue shows; None where there is none or it cannot be read."""
+    if not path.is_file():
+        return None
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return dict(connection.execute("SELECT epoch, manifest FROM epochs").fetchall())
+    except duckdb.Error:
+        return None
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, epochs: Sequence[tuple[Manifest, Path]]) -> None:
@@ -58,7 +89,11 @@ def _fill(connection: duckdb.DuckDBPyConnection, epochs: Sequence[tuple[Manifest
 
 
 def _escape(path: Path) -> str:
-    return str(path.resolve()).replace("'", "''")
+    text = str(path.resolve())
+    pattern = next((c for c in text if c in "*?["), None)
+    if pattern is not None:
+        raise UsageError(f"{text} holds {pattern!r}, which DuckDB takes for a pattern; give another --data folder")
+    return text.replace("'", "''")
 
 
 def _fill_books(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]) -> None:

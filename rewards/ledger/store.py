@@ -1,6 +1,8 @@
 """What the pipeline knows to be done: sealed epochs, transaction intents, findings. One writer, a connection per
 transaction."""
 
+import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,40 +54,80 @@ class StoredIntent:
     final_at: datetime | None
 
 
+LOCK_TRIES, LOCK_PAUSE_S = 100, 0.1
+"""How often, and after what pause, a ledger that another process has open is tried again: about ten seconds."""
+
+_IN_USE = re.compile(r"could not set lock|with a different configuration", re.IGNORECASE)
+_REFUSED_BY_DISK = re.compile(
+    r"no space|disk full|permission denied|read-only|i/o error|quota|too many open", re.IGNORECASE
+)
+
+
 class Ledger:
-    """`ledger.duckdb`. Every method is one short transaction; raises StorageError when the file cannot be used."""
+    """`ledger.duckdb`. Every method is one short transaction; raises StorageError when the file cannot be used.
+
+    Reading takes no write access and creates nothing, so that a copy that may only be read can be looked at.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._connected(read_only=False) as connection:
+            connection.execute("BEGIN")
+            self._migrate(connection)
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A look at a ledger that exists; one of an older version is brought up to date first."""
+        with self._connected(read_only=True) as connection:
+            if not self._missing_migrations(connection):
+                yield connection
+                return
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _connected(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         if "?" in str(self._path):  # DuckDB takes what follows for options
             raise StorageError(
                 f"{self._path} holds a question mark, which DuckDB cannot use; give another --data folder"
             )
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with duckdb.connect(str(self._path)) as connection:
-                connection.execute("SET TimeZone = 'UTC'; BEGIN")
-                self._migrate(connection)
+            if not read_only:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._open(read_only) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
                 yield connection
-                connection.execute("COMMIT")
         except (duckdb.Error, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StorageError(
-                f"{self._path} cannot be used: {reason}; if the file is damaged, move it away and run the epochs again"
-            ) from error
+            raise StorageError(_describe_failure(self._path, error)) from error
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        for _ in range(LOCK_TRIES):
+            try:
+                return duckdb.connect(str(self._path), read_only=read_only)
+            except (duckdb.IOException, duckdb.ConnectionException) as error:
+                if not _IN_USE.search(str(error)):
+                    raise
+                time.sleep(LOCK_PAUSE_S)
+        return duckdb.connect(str(self._path), read_only=read_only)
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)")
-        done = {int(row[0]) for row in connection.execute("SELECT number FROM migrations").fetchall()}
+        for number in self._missing_migrations(connection):
+            connection.execute(_MIGRATIONS[number])
+            connection.execute("INSERT INTO migrations VALUES (?)", [number])
+
+    def _missing_migrations(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
+        begun = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()
+        rows = connection.execute("SELECT number FROM migrations").fetchall() if begun else []
+        done = {int(row[0]) for row in rows}
         if done - set(range(len(_MIGRATIONS))):
             raise StorageError(f"{self._path} was written by a newer version (migration {max(done)}); use that version")
-        for number, migration in enumerate(_MIGRATIONS):
-            if number not in done:
-                connection.execute(migration)
-                connection.execute("INSERT INTO migrations VALUES (?)", [number])
+        return [number for number in range(len(_MIGRATIONS)) if number not in done]
 
     def exists(self) -> bool:
         return self._path.exists()
@@ -94,7 +136,7 @@ class Ledger:
         """Every sealed epoch, ascending."""
         if not self.exists():
             return []
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute("SELECT number, manifest, previous, root FROM epochs ORDER BY number").fetchall()
         return [SealedEpoch(*row) for row in rows]
 
@@ -122,10 +164,26 @@ class Ledger:
                 raise Disagreement(
                     f"epoch {epoch.number} builds on {epoch.previous}; {newest_one}; run the epochs in order"
                 )
+            _insert(connection, epoch, now)
+
+    def adopt(self, epoch: SealedEpoch, now: datetime) -> None:
+        """Begin an empty ledger with an epoch that was sealed and checked elsewhere; Disagreement when it is not empty."""
+        with self._transaction() as connection:
+            if connection.execute("SELECT number FROM epochs LIMIT 1").fetchall():
+                raise Disagreement(f"epoch {epoch.number} cannot begin {self._path}: other epochs are sealed there")
+            _insert(connection, epoch, now)
+
+    def withdraw(self, number: int, now: datetime) -> None:
+        """Forget that an epoch and every later one were sealed, and keep a finding on each instead."""
+        message = f"epoch {number} was revoked on the chain; this result is withdrawn, to be computed again"
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM findings WHERE epoch >= ? AND step = 'withdraw'", [number])
             connection.execute(
-                "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)",
-                [epoch.number, epoch.manifest, epoch.previous, epoch.root, now],
+                "INSERT INTO findings SELECT number, 'withdraw', 'chain state', ?, 'a live root', manifest, false, ? "
+                "FROM epochs WHERE number >= ?",
+                [message, now, number],
             )
+            connection.execute("DELETE FROM epochs WHERE number >= ?", [number])
 
     def store_intent(self, intent: StoredIntent, now: datetime) -> None:
         """Remember a signed transaction before it is sent."""
@@ -144,13 +202,25 @@ class Ledger:
         """Transactions signed for one action on one epoch, oldest first."""
         if not self.exists():
             return []
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(
                 "SELECT hash, epoch, action, chain_id, record, final_at FROM intents "
                 "WHERE epoch = ? AND action = ? AND chain_id = ? ORDER BY signed_at, hash",
                 [epoch, action, str(chain_id)],
             ).fetchall()
         return [StoredIntent(r[0], r[1], r[2], int(r[3]), r[4], r[5]) for r in rows]
+
+    def unfinished(self, action: str, chain_id: int) -> list[int]:
+        """Epochs whose newest transaction for an action is not final, ascending; an older one was given up before it."""
+        if not self.exists():
+            return []
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT epoch FROM intents WHERE action = ? AND chain_id = ? GROUP BY epoch "
+                "HAVING last(final_at IS NULL ORDER BY signed_at, hash) ORDER BY epoch",
+                [action, str(chain_id)],
+            ).fetchall()
+        return [int(row[0]) for row in rows]
 
     def record_findings(self, epoch: int, step: str, findings: Sequence[Finding], now: datetime) -> None:
         """Replace what a step found on an epoch."""
@@ -166,7 +236,7 @@ class Ledger:
         """Every finding by epoch."""
         if not self.exists():
             return {}
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(
                 "SELECT epoch, gate, message, expected, observed, refuses FROM findings ORDER BY ALL"
             ).fetchall()
@@ -174,3 +244,24 @@ class Ledger:
         for epoch, *rest in rows:
             found.setdefault(epoch, []).append(Finding(*rest))
         return found
+
+
+def _describe_failure(path: Path, error: Exception) -> str:
+    """One line: what stopped us, and what to do about that, and never an address of the web."""
+    text = str(error)
+    if _IN_USE.search(text):
+        owner = re.search(r"\(PID (\d+)\)", text)
+        return f"{path} is in use by process {owner[1] if owner else 'unknown'}; try again"
+    first = (text.splitlines() or [type(error).__name__])[0]
+    reason = re.sub(r"[.;]?\s*(See also:?\s*)?https?://\S+", "", first)
+    if isinstance(error, OSError) or _REFUSED_BY_DISK.search(text):
+        return f"{path} cannot be used: {reason}; free space, or give a --data folder that can be written"
+    if isinstance(error, duckdb.DataError | duckdb.IntegrityError):
+        return f"{path} cannot be used: {reason}; nothing was stored, mend the value"
+    return f"{path} cannot be used: {reason}; if the file is damaged, move it away and run the epochs again"
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, epoch: SealedEpoch, now: datetime) -> None:
+    connection.execute(
+        "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", [epoch.number, epoch.manifest, epoch.previous, epoch.root, now]
+    )

@@ -1,7 +1,9 @@
 """Connecting, and everything that is wrong with an endpoint, in one line."""
 
 import json
+import logging
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,13 +18,13 @@ from tests.chain.networks import START, Network
 
 
 @contextmanager
-def serve(answer: Callable[[dict[str, Any]], bytes]) -> Iterator[str]:
+def serve(answer: Callable[[dict[str, Any]], bytes], status: int = 200) -> Iterator[str]:
     """A node that answers as told, on loopback."""
 
     class Node(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -53,6 +55,19 @@ def test_unreachable_endpoint_is_one_line_without_its_path() -> None:
     with pytest.raises(ChainError, match=r"^connecting: http://127\.0\.0\.1:9 does not answer") as caught:
         connect("http://user:secret@127.0.0.1:9/v2/secret-key", 3338)
     assert _is_one_line_without_the_key(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"", 401), (b"not JSON", 200), (b'{"jsonrpc": "2.0", "id": 0, "error": "no"}', 200)]
+)
+def test_the_key_in_an_endpoint_is_in_no_traceback(body: bytes, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where somebody logs the error with everything that led to it, as an orchestrator does."""
+    with serve(lambda _: body, status) as url, caplog.at_level(logging.INFO):
+        with pytest.raises(ChainError) as caught:
+            connect(url, 1)
+        logging.getLogger("a flow").error("it failed", exc_info=caught.value)
+    assert "secret-key" not in "".join(traceback.format_exception(caught.value, chain=True))
+    assert "it failed" in caplog.text and "secret-key" not in caplog.text
 
 
 def test_wrong_chain_id_names_both() -> None:
@@ -107,6 +122,56 @@ def test_chain_without_a_finalized_tag_counts_blocks() -> None:
     with serve(answer) as url:
         assert connect(url, 1, depth=12).final_block().number == 88
         assert connect(url, 1, depth=500).final_block().number == 0
+
+
+def _answer_blocks(finalized: list[dict[str, Any]]) -> Callable[[dict[str, Any]], bytes]:
+    """A node at block 100; what it says of the final block, one answer after the other, the last one forever."""
+
+    def answer(request: dict[str, Any]) -> bytes:
+        if request["method"] == "eth_chainId":
+            return _reply(request, result="0x1")
+        tag = request["params"][0]
+        if tag == "finalized":
+            return _reply(request, **(finalized.pop(0) if len(finalized) > 1 else finalized[0]))
+        number = 100 if tag == "latest" else int(tag, 16)
+        return _reply(request, result=_block(number))
+
+    return answer
+
+
+def _block(number: int) -> dict[str, str]:
+    return {"number": hex(number), "hash": "0x" + f"{number:064x}", "timestamp": hex(START + number)}
+
+
+BUSY = {"error": {"code": -32005, "message": "rate limit exceeded"}}
+
+
+def test_a_busy_node_never_makes_a_block_final() -> None:
+    """Neither before nor after it has shown that it knows the tag."""
+    answers = [BUSY, {"result": _block(60)}, {"result": _block(61)}, BUSY]
+    with serve(_answer_blocks(answers)) as url:
+        chain = connect(url, 1, depth=1)
+        with pytest.raises(ChainError, match="rate limit"):
+            chain.final_block()
+        assert chain.final_block().number == 61
+        for _ in range(2):
+            with pytest.raises(ChainError, match="rate limit"):
+                chain.final_block()
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"error": {"code": -32602, "message": "invalid argument"}},
+        {"error": {"code": -39001, "message": "no"}},
+        {"error": {"code": -32000, "message": "finalized block not found"}},
+        {"result": None},
+    ],
+)
+def test_a_chain_without_the_tag_is_asked_once(unknown: dict[str, Any]) -> None:
+    with serve(_answer_blocks([unknown, {"result": _block(99)}])) as url:
+        chain = connect(url, 1, depth=12)
+        assert [chain.final_block().number for _ in range(2)] == [88, 88]
 
 
 def test_final_block_lags_on_a_real_node(anvil: Network) -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from rewards.chain.deployment import Deployment, deployment_path, read_deployment, write_deployment
 from rewards.errors import UsageError
+from rewards.jobs import chain as jobs
+from rewards.jobs.settings import Settings
 from rewards.units import Address
+from tests.chain.networks import Network
 
 RECORD = Deployment(
     chain_id=9990,
@@ -56,8 +59,26 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"broken\.json: not a deployment record"):
         read_deployment(tmp_path / "broken.json")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot write the deployment"):
+    with pytest.raises(UsageError, match="cannot write the deployment") as caught:
         write_deployment(RECORD, tmp_path / "file" / "x.json")
+    text = str(caught.value)
+    assert Deployment.from_json(text[text.index("{") :]) == RECORD  # a Vault whose address is lost is money lost
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "open_chain", lambda _: embedded.chain)
+    monkeypatch.setattr(jobs, "open_signer", lambda _, __: embedded.signers[0])
+    names = ("admin", "publisher", "attester", "guardian", "treasurer")
+    roles = {name: [signer.address] for name, signer in zip(names, embedded.signers[1:6], strict=True)}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="give a folder that can be written"):
+        jobs.deploy(Settings(), roles, None, tmp_path / "file" / "x.json")
+    assert embedded.chain.count_transactions(embedded.signers[0].address, "latest") == 0
+    deployment, path = jobs.deploy(Settings(poll_seconds=0.001), roles, None, tmp_path / "deep" / "x.json")
+    assert read_deployment(path) == deployment
+    assert [file.name for file in path.parent.iterdir()] == ["x.json"]
 
 
 def test_record_is_read_without_web3(tmp_path: Path) -> None:

@@ -193,3 +193,18 @@ def test_changed_bytes_of_a_stored_intent_are_refused(embedded: Network) -> None
     for nonsense in ("", "[]", "{}", text.replace("nonce", "once")):
         with pytest.raises(ChainError, match="not a stored intent"):
             SignedIntent.from_json(nonsense)
+
+
+def test_a_receipt_of_a_block_that_was_replaced_is_not_final(
+    embedded: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The height is final, the receipt names another block at it: a node behind the others still answers so."""
+    stored: list[SignedIntent] = []
+    embedded.sender.send(NOTHING, embedded.signers[7], stored.append)
+    found = embedded.chain.find_receipt(stored[0].transaction)
+    stale: Any = {**dict(found or {}), "blockHash": HexBytes(b"\7" * 32)}
+    answers = [stale, stale, found]
+    monkeypatch.setattr(embedded.chain, "find_receipt", lambda _: answers.pop(0))
+    with pytest.raises(ChainError, match="not final yet"):
+        Sender(embedded.chain, Patience(polls=2, pause_s=0)).resume(stored[0])
+    assert embedded.sender.resume(stored[0]).block.hash == bytes(found["blockHash"] if found else b"")

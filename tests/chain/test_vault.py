@@ -148,3 +148,23 @@ def test_record_of_another_chain_is_refused(network: Network) -> None:
     for wrong, message in cases:
         with pytest.raises(ChainError, match=message):
             Vault(network.chain, wrong, network.sender)
+
+
+def test_the_first_epoch_is_the_records(network: Network) -> None:
+    deployment = network.deploy()
+    with pytest.raises(ChainError, match="the Vault's first epoch is 3, the deployment record says 4"):
+        Vault(network.chain, replace(deployment, first_epoch=4), network.sender)
+
+
+def test_revoked_publications_are_told_apart(network: Network) -> None:
+    vault = Vault(network.chain, network.deploy(), network.sender)
+    publisher, guardian = network.signers[2], network.signers[4]
+    for turn, name in enumerate((b"one", b"two", b"three")):
+        vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(name), turn, publisher)
+        if name == b"two":
+            between = vault.final_block().number
+        if name != b"three":
+            vault.revoke_root(3, "a test", guardian)
+    assert vault.revoked_manifests(3, vault.final_block().number) == {keccak(b"one"), keccak(b"two")}
+    assert vault.revoked_manifests(3, between) == {keccak(b"one")}
+    assert vault.revoked_manifests(4, vault.final_block().number) == frozenset()

@@ -146,6 +146,7 @@ def test_a_gate_that_refuses_names_values_and_runbook(
     assert [f for f in findings if "expected" not in f or "observed" not in f or "docs/runbook.md#" not in f] == []
     again = rewards(*arguments, "--json")
     assert again.status == 3
+    assert [(e["epoch"], e["already_sealed"]) for e in again.document["epochs"]] == [(0, True), (1, True)]
     told = again.document["error"]
     assert (told["kind"], told["exit_code"]) == ("GateRefused", 3)
     titles = [line[4:] for line in (repository / "docs/runbook.md").read_text().splitlines() if line.startswith("### ")]
@@ -185,6 +186,10 @@ def test_a_policy_that_contradicts_itself(rewards: Rewards, sample: Path, tmp_pa
         (("--epochs", "0", "--genesis", "yesterday"), "genesis"),
         (("--epochs", "0", "--fast"), "--fast"),
         (("--epochs", "0", "--deployment", "none.json"), "REWARDS_RPC_URL"),
+        (("--epochs", "999999999"), "epoch 999999999 ends after the year 9999"),
+        (("--epochs", "0..999999999"), "epoch 999999999 ends after the year 9999"),
+        (("--epochs", "0", "--genesis", "yesterday"), "given: 'yesterday'"),
+        (("--epochs", "0", "--genesis", "yesterday"), "mend --genesis"),
     ],
 )
 def test_bad_arguments_of_run(
@@ -204,6 +209,8 @@ def test_bad_arguments_of_run(
         (("proof", "0x" + "0" * 40), "0x000"),
         (("verify", "-1"), "-1"),
         (("verify",), "EPOCH"),
+        (("verify", "0", "--manifest-hash", "12ab"), "'12ab'"),
+        (("verify", "0", "--manifest-hash", "0x" + "g" * 64), "64 hex digits"),
         (("export", "0", "--format", "csv"), "csv"),
         (("publish", "0"), "REWARDS_PUBLISHER"),
         (("claim", "0x" + "12" * 20), "REWARDS_CLAIMER"),
@@ -240,6 +247,7 @@ def test_a_chain_that_is_not_there_or_another_one(
         f'{{"admin": "{account}", "block_hash": "0x{"34" * 32}", "chain_id": 31337, "deployed_block": 1, '
         f'"first_epoch": 0, "token": "{account}", "vault": "{account}"}}'
     )
+    local = rewards("status", "--data", sealed).out
     monkeypatch.setenv("REWARDS_RPC_URL", "http://127.0.0.1:9")
     data = tmp_path / "data"
     given = ("run", "--inputs", sample, "--data", data, "--epochs", "0", "--deployment", record)
@@ -247,9 +255,78 @@ def test_a_chain_that_is_not_there_or_another_one(
     assert (said.status, len(said.err.splitlines())) == (4, 1), said.err
     assert "127.0.0.1:9" in said.error
     assert not data.exists()
-    for command in (("status",), ("reconcile",), ("proof", account)):
-        assert rewards(*command, "--data", sealed, "--deployment", record).status == 4
+    assert rewards("reconcile", "--data", sealed, "--deployment", record).status == 4
+    look = ("--data", sealed, "--deployment", record)
+    seen = rewards("status", *look)
+    assert (seen.status, seen.out) == (4, local), seen.err
+    assert len([line for line in local.splitlines() if " sealed " in line]) == 2
+    assert seen.err.startswith("chain: not reachable: ") and "127.0.0.1:9" in seen.err
+    told = rewards("status", *look, "--json")
+    assert (told.status, told.document["vault"], len(told.document["epochs"])) == (4, None, 2)
+    assert "127.0.0.1:9" in told.document["unreachable"]
+    earner = pl.read_parquet(sealed / "epochs/1/claimables.parquet")["account"][0]
+    proved = rewards("proof", earner, *look)
+    assert (proved.status, len(proved.err.splitlines())) == (0, 1), proved.err
+    assert proved.err.startswith("chain: not reachable: ")
+    assert proved.document["claimables"] != []
+    assert [c for c in proved.document["claimables"] if {"claimed", "outstanding"} & set(c)] == []
     monkeypatch.setenv("REWARDS_RPC_URL", "ws://127.0.0.1:9")
     assert rewards(*given).status == 4
     monkeypatch.delenv("REWARDS_RPC_URL")
     assert rewards("run", "--inputs", sample, "--data", data, "--epochs", "0").status == 0
+
+
+@pytest.mark.parametrize("character", "*?[")
+def test_a_folder_that_readers_would_take_for_a_pattern(
+    rewards: Rewards, sample: Path, tmp_path: Path, character: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / f"a{character}b"
+    for inputs, data, option in ((sample, odd / "data", "--data"), (odd, tmp_path / "data", "--inputs")):
+        said = rewards("run", "--inputs", inputs, "--data", data, "--epochs", "0")
+        assert (said.status, len(said.err.splitlines())) == (2, 1), said.err
+        assert repr(character) in said.error and option in said.error
+    assert rewards("demo", "--data", odd).status == 2
+    monkeypatch.setenv("REWARDS_DATA", str(odd))
+    assert rewards("status").status == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["the environment", ".env"])
+def test_an_unknown_setting_is_refused_by_its_own_name(
+    rewards: Rewards, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if place == "the environment":
+        monkeypatch.setenv("REWARDS_INPTUS", "secret-value")
+    else:
+        (tmp_path / ".env").write_text("REWARDS_INPTUS=secret-value\n")
+    said = rewards("status", "--data", sealed)
+    assert (said.status, len(said.err.splitlines())) == (2, 1)
+    assert said.error == f"error: unknown setting REWARDS_INPTUS in {place}; did you mean REWARDS_INPUTS?"
+
+
+def test_names_of_others_in_dotenv_are_left_alone(
+    rewards: Rewards, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REWARDS_TRACEBACK", "0")
+    (tmp_path / ".env").write_text(f"COMPOSE_PROJECT_NAME=of-others\nDATA=nowhere\nREWARDS_DATA={sealed}\n")
+    said = rewards("status", "--json")
+    assert (said.status, len(said.document["epochs"])) == (0, 2), said.err
+    (tmp_path / ".env").write_text("REWARDS_CONFIG=other.toml\n")
+    said = rewards("status", "--data", sealed)
+    assert (said.status, "REWARDS_CONFIG has no effect in .env" in said.error) == (2, True)
+
+
+def test_a_wrong_value_is_shown_unless_it_may_be_secret(
+    rewards: Rewards, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REWARDS_THREADS", "many")
+    said = rewards("status", "--data", sealed)
+    assert (said.status, "given: 'many'" in said.error, "REWARDS_THREADS" in said.error) == (2, True, True)
+    monkeypatch.delenv("REWARDS_THREADS")
+    for line in ("publisher_key = 715517", "publisher_kye = '715517'"):
+        (tmp_path / "rewards.toml").write_text(f"{line}\n")
+        said = rewards("status", "--data", sealed)
+        assert (said.status, "715517" in said.err, "publisher_key" in said.error) == (2, False, True), said.err

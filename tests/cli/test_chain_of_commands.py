@@ -142,7 +142,7 @@ def test_deploy_to_paid_claims_and_a_revoked_root(network: Network) -> None:
         network.record,
         status=4,
     )
-    assert "the newest block" in too_early.error
+    assert "not final yet" in too_early.error
     assert not (network.data / "epochs").exists()
 
     network.set_time(START + DAY + 3600)
@@ -187,6 +187,11 @@ def test_deploy_to_paid_claims_and_a_revoked_root(network: Network) -> None:
     states = network("status", *on_chain).document
     assert [(e["epoch"], e["state"]) for e in states["epochs"]] == [(0, "active"), (1, "sealed")]
     assert (states["vault"]["next_epoch"], states["vault"]["pending_epoch"]) == (1, None)
+    assert network("revoke", 1, "--reason", "the same", *on_chain).document["sent"] is None
+    refused = network("publish", 1, *on_chain, status=3)
+    assert "this very root was revoked" in refused.err
+    proven = network("proof", provider, "--data", network.data, "--deployment", network.record).document
+    assert (proven["state"], {leaf["epoch"] for leaf in proven["claimables"]}) == ("active", {0})
     forbidden = network("attest", 1, *own, status=4)
     assert "epoch 1" in forbidden.error
 

@@ -10,6 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rewards.jobs.workspace import Workspace
+from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.manifest import FILES
 from rewards.merkle import ClaimTree
 from rewards.units import UNITS_PER_CXPT
@@ -91,7 +93,11 @@ def test_status_for_people_and_for_programs(rewards: Rewards, sealed: Path) -> N
 
 
 def test_status_where_nothing_is_makes_nothing(rewards: Rewards, tmp_path: Path) -> None:
-    assert rewards("status", "--data", tmp_path / "none", "--json").document == {"vault": None, "epochs": []}
+    assert rewards("status", "--data", tmp_path / "none", "--json").document == {
+        "vault": None,
+        "unreachable": None,
+        "epochs": [],
+    }
     assert "no epoch under" in rewards("status", "--data", tmp_path / "none").out
     assert not (tmp_path / "none").exists()
 
@@ -187,12 +193,58 @@ def test_demo_ends_with_paid_claims(rewards: Rewards, tmp_path: Path, monkeypatc
         return reports[0]
 
     monkeypatch.setattr(demo, "run_demo", run_once)
-    said = rewards("demo", "--data", tmp_path / "demo", "--json", "--verbose")
+    folder = tmp_path / "somebody's demo"
+    said = rewards("demo", "--data", folder, "--json", "--verbose")
     assert said.status == 0, said.err
     assert "publish the root" in said.err
     assert len(said.document["payments"]) >= 2
     assert all(int(payment["paid"]) > 0 for payment in said.document["payments"])
-    people = rewards("demo", "--data", tmp_path / "demo")
+    people = rewards("demo", "--data", folder)
     assert (people.status, people.err) == (0, "")
     assert said.document["root"] in people.out
     assert [q for q in said.document["queries"] if q not in people.out] == []
+    assert f"duckdb.connect({str(folder / 'rewards.duckdb')!r}, read_only=True)" in people.out
+
+
+def test_an_epoch_that_a_killed_run_left_out_of_the_catalogue_is_shown_by_the_next(
+    rewards: Rewards, sample: Path, copy_of_sealed: Path
+) -> None:
+    bundles = Workspace(copy_of_sealed).sealed_bundles()
+    path = copy_of_sealed / "rewards.duckdb"
+    given = ("run", "--inputs", sample, "--data", copy_of_sealed, "--epochs", "0..1")
+    write_catalogue(path, [(b.manifest, b.folder) for b in bundles[:1]])
+    assert rewards(*given).status == 0
+    everything = {b.manifest.epoch.number: b.manifest.digest for b in bundles}
+    assert read_shown(path) == everything
+    path.write_bytes(b"")
+    assert rewards(*given).status == 0
+    assert read_shown(path) == everything
+
+
+def test_a_catalogue_that_is_right_is_not_written_again(rewards: Rewards, sample: Path, copy_of_sealed: Path) -> None:
+    before = (copy_of_sealed / "rewards.duckdb").stat()
+    assert rewards("run", "--inputs", sample, "--data", copy_of_sealed, "--epochs", "1").status == 0
+    assert (copy_of_sealed / "rewards.duckdb").stat().st_ino == before.st_ino
+
+
+def test_what_killed_runs_left_aside_is_removed(rewards: Rewards, sample: Path, copy_of_sealed: Path) -> None:
+    left = [
+        copy_of_sealed / name
+        for name in (".rewards.duckdb.7.new", ".rewards.duckdb.7.new.wal", "provenance/1/.counted_ids.parquet.7.new")
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    others = copy_of_sealed / ".notes.new"
+    others.write_bytes(b"of the operator")
+    assert rewards("status", "--data", copy_of_sealed).status == 0
+    assert [path for path in left if not path.exists()] == []
+    assert rewards("run", "--inputs", sample, "--data", copy_of_sealed, "--epochs", "1").status == 0
+    assert [path for path in left if path.exists()] == []
+    assert others.exists()
+
+
+def test_status_reads_a_copy_that_may_not_be_written(rewards: Rewards, copy_of_sealed: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in copy_of_sealed.rglob("*")}
+    said = rewards("status", "--data", copy_of_sealed, "--json")
+    assert (said.status, len(said.document["epochs"])) == (0, 2)
+    assert {p: p.stat().st_mtime_ns for p in copy_of_sealed.rglob("*")} == before

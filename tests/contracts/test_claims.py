@@ -1,10 +1,8 @@
 """Claims: who is paid, how much, and everything that pays nothing."""
 
-from typing import Any
-
 import pytest
 
-from rewards.units import ZERO_ADDRESS, Address, checksum
+from rewards.units import ZERO_ADDRESS, Address, checksum, keccak
 from tests.contracts.world import CXPT, HOUR, Leaf, Tree, World, manifest_of
 
 CODES = ("Due", "NothingDue", "InvalidPool", "InvalidAccount", "InvalidProof", "PromiseExceeded")
@@ -14,6 +12,11 @@ def _leaves(world: World, provider: int, user: int, more: int = 6) -> list[Leaf]
     """A provider's, a user's and the same provider's user leaf, among others."""
     others = [(1, Address(f"0x{i:040x}"), 100 + i) for i in range(1, more)]
     return [(1, world["provider"], provider), (2, world["user"], user), (2, world["provider"], 9), *others]
+
+
+def _arguments(tree: Tree, leaf: Leaf) -> tuple[int, str, int, list[bytes]]:
+    """A leaf with its proof, as a claim takes it."""
+    return leaf[0], checksum(leaf[1]), leaf[2], tree.prove(leaf)
 
 
 def test_money_goes_to_the_owner_of_the_leaf_whoever_calls(funded: World) -> None:
@@ -126,14 +129,23 @@ def test_forged_claims_are_refused(funded: World) -> None:
     assert funded.view("claimedTotal", 1) == 0
 
 
-def test_inner_node_is_no_leaf(funded: World) -> None:
-    """The two children of the root, given as a proof of nothing, verify for no (pool, account, amount)."""
-    tree = Tree(_leaves(funded, 70, 30))
-    funded.activate(5, tree)
-    left, right = sorted(tree.nodes[1:3])
-    for pool, account, amount in ((left[0] % 2 + 1, Address("0x" + left[12:].hex()), int.from_bytes(right)),):
-        refused = funded.refused("stranger", "claim", 5, pool, checksum(account), amount, [])
-        assert refused.startswith("InvalidProof(")
+def test_only_96_bytes_hashed_twice_are_a_leaf(funded: World) -> None:
+    """A root over any shorter way to write a claim down pays nothing: 64 bytes would be as long as an inner node."""
+    pool, account, amount = 1, bytes.fromhex(funded["provider"][2:]), 70
+    words = pool.to_bytes(32), bytes(12) + account, amount.to_bytes(32)
+    lookalikes = [
+        keccak(b"".join(words)),
+        keccak(pool.to_bytes(12) + account + amount.to_bytes(32)),
+        keccak(keccak(pool.to_bytes(1) + account + amount.to_bytes(32))),
+    ]
+    leaf = keccak(lookalikes[0])
+    for epoch, root in enumerate([*lookalikes, leaf], start=5):
+        funded.send("publisher", "publishRoot", epoch, root, 70, 0, manifest_of(epoch), 0)
+        funded.send("attester", "attestRoot", epoch, funded.view("publicationHash", epoch))
+        funded.embedded.advance(2 * HOUR)
+        code = "Due" if root == leaf else "InvalidProof"
+        due = funded.view("claimable", epoch, pool, checksum(funded["provider"]), amount, [])
+        assert due == [70 if root == leaf else 0, CODES.index(code)]
 
 
 def test_batch_pays_the_good_and_names_the_bad(funded: World) -> None:
@@ -167,34 +179,71 @@ def test_batch_pays_the_good_and_names_the_bad(funded: World) -> None:
     assert funded.refused("stranger", "claimMany", 6, items) == "RootNotActive(epoch=6)"
 
 
-def test_leaves_beyond_the_total_are_not_paid(funded: World) -> None:
+@pytest.mark.parametrize(("pool", "totals"), [(1, (100, 500)), (2, (500, 100))])
+def test_leaves_beyond_the_total_are_not_paid(funded: World, pool: int, totals: tuple[int, int]) -> None:
     """A root whose leaves add up to more than its totals pays the first comers, never more than it promised."""
-    leaves = [(1, funded["provider"], 60), (1, funded["user"], 60), (2, funded["user"], 5)]
+    other = 3 - pool
+    leaves = [(pool, funded["provider"], 60), (pool, funded["user"], 60), (other, funded["user"], 5)]
     tree = Tree(leaves)
-    what = (5, tree.root, 100, 5, manifest_of(5), 0)
-    funded.send("publisher", "publishRoot", *what)
-    funded.send("attester", "attestRoot", 5, funded.view("publicationHash", 5))
-    funded.embedded.advance(2 * HOUR)
+    funded.activate(5, tree, totals=totals)
     funded.claim(5, tree, leaves[0])
-    arguments = 1, checksum(funded["user"]), 60, tree.prove(leaves[1])
-    assert funded.refused("user", "claim", 5, *arguments) == "PromiseExceeded(pool=1, unpaid=40, amount=60)"
+    arguments = _arguments(tree, leaves[1])
+    assert funded.refused("user", "claim", 5, *arguments) == f"PromiseExceeded(pool={pool}, unpaid=40, amount=60)"
     assert funded.view("claimable", 5, *arguments) == [0, CODES.index("PromiseExceeded")]
-    receipt = funded.send("user", "claimMany", 5, [arguments, (2, checksum(funded["user"]), 5, tree.prove(leaves[2]))])
+    receipt = funded.send("user", "claimMany", 5, [arguments, _arguments(tree, leaves[2])])
     assert [(name, args.get("code")) for name, args in funded.events(receipt)] == [
         ("ClaimSkipped", 5),
         ("Claimed", None),
     ]
-    assert (funded.view("claimedTotal", 1), funded.balance(funded["user"])) == (60, 5)
+    assert (funded.view("claimedTotal", pool), funded.balance(funded["user"])) == (60, 5)
+
+
+def test_one_batch_pays_no_more_than_the_total(funded: World) -> None:
+    leaves = [(1, funded["provider"], 60), (1, funded["user"], 60), (1, funded["stranger"], 40)]
+    tree = Tree(leaves)
+    funded.activate(5, tree, totals=(100, 0))
+    batch = [_arguments(tree, leaf) for leaf in leaves]
+    assert funded.view("claimMany", 5, batch) == 100
+    outcome = [(name, args.get("code")) for name, args in funded.events(funded.send("user", "claimMany", 5, batch))]
+    assert outcome == [("Claimed", None), ("ClaimSkipped", CODES.index("PromiseExceeded")), ("Claimed", None)]
+    assert [funded.balance(funded[name]) for name in ("provider", "user", "stranger")] == [60, 0, 40]
 
 
 def test_a_leaf_of_a_wrong_old_root_is_bound_by_the_newest_total(funded: World) -> None:
-    wrong = Tree([(1, funded["stranger"], 50)])
-    funded.activate(5, wrong)
-    right = Tree([(1, funded["provider"], 50)])
+    """The old root promises 50 and its leaves add up to 110; the newest one promises 90."""
+    honest, loot = (1, funded["user"], 10), (1, funded["stranger"], 100)
+    wrong = Tree([honest, loot])
+    funded.activate(5, wrong, totals=(50, 0))
+    right = Tree([(1, funded["provider"], 60), (1, funded["user"], 30)])
     funded.activate(6, right)
     funded.claim(6, right, right.leaves[0])
-    arguments: tuple[Any, ...] = (1, checksum(funded["stranger"]), 50, [])
-    assert funded.refused("stranger", "claim", 5, *arguments) == "PromiseExceeded(pool=1, unpaid=0, amount=50)"
+    assert funded.view("claimedTotal", 1) == 60, "more is paid than the old root promised"
+    funded.claim(5, wrong, honest)
+    assert funded.balance(funded["user"]) == 10, "the old root still pays"
+    arguments = _arguments(wrong, loot)
+    assert funded.refused("stranger", "claim", 5, *arguments) == "PromiseExceeded(pool=1, unpaid=20, amount=100)"
+    funded.claim(6, right, right.leaves[1])
+    assert funded.refused("stranger", "claim", 5, *arguments) == "PromiseExceeded(pool=1, unpaid=0, amount=100)"
+    assert (funded.balance(funded["provider"]), funded.balance(funded["user"])) == (60, 30)
+
+
+def test_a_root_that_is_not_active_bounds_nothing(funded: World) -> None:
+    """Neither the total of a pending root nor that of a revoked one lets an older root pay more."""
+    leaves = [(1, funded["provider"], 60), (1, funded["user"], 60)]
+    tree = Tree(leaves)
+    funded.activate(5, tree, totals=(100, 0))
+    funded.claim(5, tree, leaves[0])
+    beyond = _arguments(tree, leaves[1])
+    exceeded = "PromiseExceeded(pool=1, unpaid=40, amount=60)"
+    funded.send("attester", "attestRoot", 6, funded.publish(6, tree))
+    assert funded.refused("user", "claim", 5, *beyond) == exceeded
+    funded.send("guardian", "revokeRoot", 6, "")
+    funded.embedded.advance(3 * HOUR)
+    assert funded.refused("user", "claim", 5, *beyond) == exceeded
+    assert funded.refused("user", "claim", 6, *beyond) == "RootNotActive(epoch=6)"
+    assert (funded.view("promised", 1), funded.view("claimedTotal", 1), funded.view("liability", 1)) == (100, 60, 40)
+    funded.activate(6, tree, revocations=1, totals=(119, 0))
+    assert funded.refused("user", "claim", 6, *beyond) == "PromiseExceeded(pool=1, unpaid=59, amount=60)"
 
 
 def test_claimable_says_what_a_claim_would_pay(funded: World) -> None:
@@ -228,6 +277,8 @@ def test_paused_claims_pay_nothing(funded: World, batch: bool) -> None:
     arguments = 1, checksum(funded["provider"]), 70, tree.prove(tree.leaves[0])
     call = ("claimMany", 5, [arguments]) if batch else ("claim", 5, *arguments)
     assert funded.refused("stranger", *call) == f"ClaimsArePaused(until={until})"
-    funded.embedded.set_time(until)
-    funded.send("stranger", *call)
+    funded.embedded.set_time(until - 2)  # the next block comes a second later
+    assert funded.refused("stranger", *call) == f"ClaimsArePaused(until={until})"
+    funded.embedded.mine()
+    assert funded.send("stranger", *call).block.timestamp == until
     assert funded.balance(funded["provider"]) == 70

@@ -87,6 +87,11 @@ def test_delay_of_later_publications_only(funded: World) -> None:
     receipt = funded.send("admin", "setActivationDelay", 20 * HOUR)
     assert funded.events(receipt) == [("ActivationDelaySet", {"oldDelay": 2 * HOUR, "newDelay": 20 * HOUR})]
     assert funded.view("rootAt", 5)[4] == activates_at
+    funded.send("guardian", "revokeRoot", 5, "")
+    funded.publish(5, Tree([(1, funded["provider"], 5)]), revocations=1)
+    assert funded.view("rootAt", 5)[4] == funded.now() + 20 * HOUR
+    funded.send("admin", "setActivationDelay", HOUR)
+    assert funded.view("activationDelay") == HOUR, "the shortest delay"
 
 
 @pytest.mark.parametrize("kind", ["Claims", "Publishing"])
@@ -105,8 +110,9 @@ def test_pause_lapses_after_14_days_and_may_begin_again_44_days_later(world: Wor
     assert world.refused("guardian", f"pause{kind}") == again
     world.embedded.mine()
     world.send("guardian", f"pause{kind}")
-    world.embedded.advance(14 * DAY)
-    assert world.refused("admin", f"resume{kind}") == "NotPaused()"
+    until = world.view(getter)
+    world.embedded.set_time(until - 1)
+    assert world.refused("admin", f"resume{kind}") == "NotPaused()", "at the second of the lapse"
 
 
 def test_the_two_pauses_are_independent(world: World) -> None:
@@ -125,8 +131,11 @@ def test_paused_publishing_stops_attesting_but_not_activation(funded: World) -> 
     assert funded.refused("attester", "attestRoot", 5, publication) == f"PublishingIsPaused(until={until})"
     refused = funded.refused("publisher", "publishRoot", *CALLS["publishRoot"][1])
     assert refused == f"PublishingIsPaused(until={until})"
-    funded.send("guardian", "resumePublishing")
-    funded.send("attester", "attestRoot", 5, publication)
+    funded.embedded.set_time(until - 2)  # the next block comes a second later
+    assert funded.refused("attester", "attestRoot", 5, publication) == f"PublishingIsPaused(until={until})"
+    funded.embedded.mine()
+    receipt = funded.send("attester", "attestRoot", 5, publication)
+    assert receipt.block.timestamp == until, "a pause lapses by itself"
     funded.embedded.advance(2 * HOUR)
     funded.claim(5, tree, tree.leaves[0])
     assert funded.balance(funded["provider"]) == 5

@@ -72,6 +72,9 @@ def test_totals_never_fall_and_are_covered(funded: World) -> None:
     assert refused == f"PoolTooSmall(pool=1, available={left}, increase={left + 1})"
     assert refuse("publisher", "publishRoot", 6, ROOT, 2**255, 7, MANIFEST, 0).startswith("PoolTooSmall(pool=1")
     assert refuse("publisher", "publishRoot", 6, ROOT, 10, 2**96, MANIFEST, 0).startswith("PoolTooSmall(pool=2")
+    left = 400 * CXPT - 7
+    refused = refuse("publisher", "publishRoot", 6, ROOT, 10, 400 * CXPT + 1, MANIFEST, 0)
+    assert refused == f"PoolTooSmall(pool=2, available={left}, increase={left + 1})"
     funded.send("publisher", "publishRoot", 6, ROOT, 800 * CXPT, 7, MANIFEST, 0)
 
 
@@ -84,7 +87,10 @@ def test_one_epoch_promises_at_most_its_limit(world: World) -> None:
     receipt = world.send("admin", "setMaxEpochAmount", 2, 600 * CXPT)
     [(name, args)] = world.events(receipt)
     assert (name, args) == ("MaxEpochAmountSet", {"pool": 2, "oldAmount": 500 * CXPT, "newAmount": 600 * CXPT})
-    world.send("publisher", "publishRoot", 5, ROOT, 1000 * CXPT, 500 * CXPT + 1, MANIFEST, 0)
+    world.activate(5, Tree([(1, world["provider"], 1000 * CXPT), (2, world["user"], 500 * CXPT + 1)]))
+    refused = world.refused("publisher", "publishRoot", 6, ROOT, 2000 * CXPT + 1, 500 * CXPT + 1, MANIFEST, 0)
+    assert refused == f"EpochLimitExceeded(pool=1, limit={1000 * CXPT}, increase={1000 * CXPT + 1})"
+    world.send("publisher", "publishRoot", 6, ROOT, 2000 * CXPT, 1100 * CXPT + 1, MANIFEST, 0)
 
 
 def test_zero_root_promises_nothing(funded: World) -> None:
@@ -156,20 +162,37 @@ def test_late_attestation_leaves_the_guardian_an_hour(funded: World) -> None:
     assert funded.view("latestActiveEpoch") == [True, 5]
 
 
+@pytest.mark.parametrize("past", [-1, 0, 1])
+def test_activation_is_the_later_of_delay_and_attestation(funded: World, past: int) -> None:
+    """Around the second where an hour after the attestation passes the delay after publication."""
+    publication = funded.publish(5, _tree(funded, 5))
+    published_at = funded.now()
+    funded.embedded.set_time(published_at + HOUR + past - 1)  # the next block comes a second later
+    attested_at = funded.send("attester", "attestRoot", 5, publication).block.timestamp
+    assert attested_at == published_at + HOUR + past
+    assert funded.view("rootAt", 5)[4] == published_at + 2 * HOUR + max(past, 0)
+
+
 def test_two_of_two_attesters(funded: World) -> None:
     receipt = funded.send("admin", "setAttestersRequired", 2)
     assert funded.events(receipt) == [("AttestersRequiredSet", {"oldNumber": 1, "newNumber": 2})]
     publication = funded.publish(5, _tree(funded, 5))
     funded.send("admin", "setAttestersRequired", 1)
-    assert funded.view("rootAt", 5)[5] == 2, "the number needed is fixed at publication"
+    before = funded.view("rootAt", 5)
+    assert before[5] == 2, "the number needed is fixed at publication"
+    funded.embedded.advance(90 * 60)
     funded.send("attester", "attestRoot", 5, publication)
+    assert funded.view("rootAt", 5)[4] == before[4], "only the completing attestation moves the activation"
     refused = funded.refused("attester", "attestRoot", 5, publication)
     assert refused == f"AlreadyAttested(epoch=5, attester={checksum(funded['attester']).lower()})"
     funded.embedded.advance(9 * HOUR)
     assert funded.view("pendingRoot") == [True, 5]
     funded.send("admin", "setRole", checksum(funded["attester"]), 0)
     funded.send("attester2", "attestRoot", 5, publication)
-    funded.embedded.advance(HOUR)
+    assert funded.view("rootAt", 5)[4] == funded.now() + HOUR, "the hour begins with the completing attestation"
+    funded.embedded.advance(HOUR - 1)
+    assert funded.view("latestActiveEpoch") == [False, 0]
+    funded.embedded.advance(1)
     assert funded.view("latestActiveEpoch") == [True, 5], "a removed attester's confirmation counts"
 
 
@@ -192,6 +215,24 @@ def test_revoking_is_as_if_never_published(funded: World) -> None:
     assert funded.view("rootAt", 6)[5] == 1
 
 
+def test_what_replaces_a_revoked_root_starts_afresh(funded: World) -> None:
+    """Nothing of the revoked publication is left: root, totals, times, confirmations."""
+    wrong, right = _tree(funded, 40, 11), _tree(funded, 30, 8)
+    funded.send("attester", "attestRoot", 5, funded.publish(5, wrong))
+    funded.send("guardian", "revokeRoot", 5, "")
+    funded.embedded.advance(3 * HOUR)
+    publication = funded.publish(5, right, revocations=1)
+    activates_at = funded.now() + 2 * HOUR
+    assert funded.view("rootAt", 5) == (right.root, manifest_of(5), 30, 8, activates_at, 1, 1)
+    assert (funded.view("pendingRoot"), funded.view("latestActiveEpoch")) == ([True, 5], [False, 0])
+    funded.send("attester", "attestRoot", 5, publication)
+    funded.embedded.set_time(activates_at)
+    funded.claim(5, right, right.leaves[0])
+    assert funded.balance(funded["provider"]) == 30
+    account, proof = checksum(funded["user"]), wrong.prove(wrong.leaves[1])
+    assert funded.refused("user", "claim", 5, 2, account, 11, proof).startswith("InvalidProof(")
+
+
 def test_the_first_root_can_be_revoked_too_and_while_paused(funded: World) -> None:
     publication = funded.publish(5, _tree(funded, 10))
     funded.send("attester", "attestRoot", 5, publication)
@@ -205,6 +246,10 @@ def test_the_first_root_can_be_revoked_too_and_while_paused(funded: World) -> No
 
 def test_an_active_root_is_not_revoked(funded: World) -> None:
     funded.activate(5, _tree(funded, 10))
+    assert funded.refused("guardian", "revokeRoot", 5, "late") == "RootNotPending(epoch=5)"
+    funded.publish(6, _tree(funded, 20))
+    assert funded.refused("guardian", "revokeRoot", 5, "later") == "RootNotPending(epoch=5)"
+    funded.send("guardian", "revokeRoot", 6, "the pending one is")
     assert funded.refused("guardian", "revokeRoot", 5, "late") == "RootNotPending(epoch=5)"
     assert funded.refused("attester", "attestRoot", 5, ROOT) == "RootNotPending(epoch=5)"
 
@@ -222,11 +267,12 @@ def test_retiring_needs_a_later_active_root(funded: World) -> None:
     assert funded.events(receipt) == [("RootRetired", {"epoch": 5})]
     assert funded.view("rootAt", 5)[6] == 4
     assert funded.refused("admin", "retireRoot", 5) == "RootNotActive(epoch=5)"
-    tree = _tree(funded, 10)
     account = checksum(funded["provider"])
-    assert (
-        funded.refused("stranger", "claim", 5, 1, account, 10, tree.prove(tree.leaves[0])) == "RootNotActive(epoch=5)"
-    )
+    assert funded.refused("stranger", "claim", 5, 1, account, 10, []) == "RootNotActive(epoch=5)"
+    assert funded.refused("admin", "retireRoot", 6) == "RootStillNewest(epoch=6)"
+    newest = _tree(funded, 20)
+    funded.claim(6, newest, newest.leaves[0])
+    assert funded.balance(funded["provider"]) == 20
 
 
 @pytest.mark.parametrize(

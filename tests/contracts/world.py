@@ -111,15 +111,15 @@ class World:
     def deposit(self, amount: int) -> Receipt:
         return self.vault.deposit_fees(amount, self.signers["payer"])
 
-    def publish(self, epoch: int, tree: Tree, revocations: int = 0) -> bytes:
-        """Publishes a tree with its true totals; the publication's hash."""
-        what = (epoch, tree.root, tree.total(PROVIDER), tree.total(USER), manifest_of(epoch), revocations)
-        self.send("publisher", "publishRoot", *what)
-        return publication_hash(epoch, tree.root, manifest_of(epoch), *what[2:4], revocations)
+    def publish(self, epoch: int, tree: Tree, revocations: int = 0, totals: tuple[int, int] | None = None) -> bytes:
+        """Publishes a tree with its true totals (provider, user) or those given; the publication's hash."""
+        provider, user = totals or (tree.total(PROVIDER), tree.total(USER))
+        self.send("publisher", "publishRoot", epoch, tree.root, provider, user, manifest_of(epoch), revocations)
+        return publication_hash(epoch, tree.root, manifest_of(epoch), provider, user, revocations)
 
-    def activate(self, epoch: int, tree: Tree, revocations: int = 0) -> None:
+    def activate(self, epoch: int, tree: Tree, revocations: int = 0, totals: tuple[int, int] | None = None) -> None:
         """Publishes, attests and lets the delay pass."""
-        self.send("attester", "attestRoot", epoch, self.publish(epoch, tree, revocations))
+        self.send("attester", "attestRoot", epoch, self.publish(epoch, tree, revocations, totals))
         self.embedded.set_time(self.view("rootAt", epoch)[4])
 
     def claim(self, epoch: int, tree: Tree, leaf: Leaf, by: str = "stranger") -> Receipt:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from prefect import State, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.runtime import flow_run
+from prefect.types import DateTime
 
 from flows import nightly
 from rewards.errors import (
@@ -149,6 +152,18 @@ def test_late_feed_is_waited_for(
     assert list(sealed(tmp_path / "data")) == [0, 1]
 
 
+@pytest.mark.parametrize(("days", "tries"), [(2, 1 + len(nightly.RETRY_AFTER_S)), (3, 1)])
+def test_feed_that_is_days_late_is_not_waited_for(
+    late_sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, tries: int
+) -> None:
+    """Epoch 1 ended with 8 January."""
+    monkeypatch.setitem(vars(flow_run), "scheduled_start_time", DateTime(2026, 1, 8 + days, 23, 59, tzinfo=UTC))
+    attempts = on_attempt(monkeypatch, 0, lambda: None)
+    with pytest.raises(GateRefused, match="sealing epoch 1 refused"):
+        nightly.nightly(epoch=1, inputs=str(late_sample), data=str(tmp_path / "data"))
+    assert len(attempts) == tries
+
+
 @pytest.mark.usefixtures("night")
 def test_run_beside_another_waits_for_it(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as other:
@@ -231,6 +246,7 @@ def test_module_run_as_a_program_exits_with_the_status_of_the_error(
         (GateRefused("", [Finding("funded", "", "", ""), Finding("complete", "", "", "")]), True),
         (GateRefused("", [Finding("funded", "", "", "")]), False),
         (GateRefused("", []), False),
+        (nightly.Overdue("", [Finding("complete", "", "", "")]), False),
         (InputError("a column is missing"), False),
         (Disagreement("sealed as something else"), False),
         (UsageError("no key"), False),

@@ -1,5 +1,6 @@
 """The nightly flow with a Vault: publishes what is sealed, one root at a time, and no revoked one again (I3)."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ from rewards.chain.deployment import write_deployment
 from rewards.chain.embedded import EmbeddedChain
 from rewards.chain.sender import Patience, Sender
 from rewards.chain.vault import Vault
-from rewards.errors import GateRefused
+from rewards.errors import GateRefused, InputError
 from rewards.jobs import night as steps
 from rewards.jobs.publish import revoke_epoch
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
 from rewards.sources.folder import InputFolder
-from tests.flows.test_nightly import read_newest_run, run
+from tests.flows.test_nightly import USAGE_OF_EPOCH_1, read_newest_run, run
 
 PUBLISHER_KEY = f"0x{2:064x}"
 
@@ -75,3 +76,30 @@ def test_publishes_once_waits_for_a_pending_root_and_leaves_a_revoked_one(
         nightly.nightly(epoch=0, inputs=str(sample), data=str(data))
     assert (vault.next_epoch(), embedded.chain.head().number) == (0, head)
     assert PUBLISHER_KEY[2:] not in str(read_newest_run())
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize(("error", "message"), [(GateRefused, "sealing epoch 1 refused"), (InputError, "no folder")])
+def test_an_epoch_that_cannot_be_closed_does_not_hold_back_the_sealed_ones(
+    error: type[Exception],
+    message: str,
+    chain: tuple[EmbeddedChain, Vault],
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, vault = chain
+    data, inputs = tmp_path / "data", tmp_path / "inputs"
+    with monkeypatch.context() as patch:
+        patch.setattr(nightly, "publish", lambda *_: [])
+        assert run(epoch=0, inputs=sample, data=data).is_completed()
+    if error is GateRefused:
+        shutil.copytree(sample, inputs)
+        (inputs / USAGE_OF_EPOCH_1).unlink()
+    assert vault.next_epoch() == 0
+    with pytest.raises(error, match=message):
+        nightly.nightly(inputs=str(inputs), data=str(data))
+    record = vault.root_at(0)
+    assert record is not None
+    assert (record.status, vault.next_epoch()) == ("pending", 1)
+    assert [e.number for e in Workspace(data).ledger.sealed()] == [0]

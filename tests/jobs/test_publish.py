@@ -1,11 +1,12 @@
 """Publishing and attesting on the embedded chain: gates that stop it, crashes that double nothing, rivals refused."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -16,13 +17,16 @@ from rewards.chain.sender import Patience, Sender, SignedIntent
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, Disagreement, GateRefused
+from rewards.jobs.claims import find_claimables, find_claimables_on_chain
+from rewards.jobs.night import close_up_to, publish_up_to
 from rewards.jobs.publish import attest_epoch, publish_epoch, revoke_epoch
 from rewards.jobs.reconcile import reconcile
 from rewards.jobs.run import run_epochs
 from rewards.jobs.status import read_status
 from rewards.jobs.workspace import Workspace
 from rewards.ledger.store import Ledger
-from rewards.units import MAX_AMOUNT, PROVIDER, USER
+from rewards.schemas import CLAIMABLES
+from rewards.units import MAX_AMOUNT, PROVIDER, USER, Address
 from tests.bundles.forge import CALENDAR, add_unit, edit_table, encode_changed, reseal, settings_for
 
 
@@ -41,8 +45,38 @@ class Net:
     def workspace(self, name: str = "publisher") -> Workspace:
         return Workspace(self.folder / name)
 
-    def publish(self, number: int = 0) -> Any:
-        return publish_epoch(self.workspace(), number, self.vault, self.publisher)
+    def publish(self, number: int = 0, again: bool = False) -> Any:
+        return publish_epoch(self.workspace(), number, self.vault, self.publisher, again)
+
+    def revoke(self) -> Any:
+        return revoke_epoch(self.workspace(), 0, "a test", self.vault, self.guardian)
+
+    def run(self, numbers: Sequence[int] = (0,), inputs: Path | None = None, name: str = "publisher") -> Workspace:
+        workspace = self.workspace(name)
+        list(run_epochs(workspace, settings_for(inputs or self.inputs, self.vault), numbers))
+        return workspace
+
+    def shown(self) -> list[int]:
+        """What analysts see."""
+        with duckdb.connect(str(self.folder / "publisher" / "rewards.duckdb"), read_only=True) as connection:
+            return [row[0] for row in connection.execute("SELECT epoch FROM epochs ORDER BY epoch").fetchall()]
+
+    def mend_inputs(self) -> Path:
+        """Other inputs for epoch 0: a row less."""
+        own = self.folder / "mended"
+        shutil.copytree(self.inputs, own)
+        edit_table(own / "usage_records" / "2026-01-07.parquet", lambda frame: frame.slice(1))
+        return own
+
+    def end_epoch_1(self, after: int = 0) -> None:
+        """Its deposits are made, it has ended, and the time `after` has passed."""
+        table = pl.read_parquet(self.inputs / "deposits.parquet").sort("deposited_at")
+        later = table.filter(pl.col("deposited_at") >= CALENDAR.epoch(0).end)
+        for when, amount in later.select("deposited_at", "amount").rows():
+            if int(when.timestamp()) > self.embedded.chain.head().timestamp:
+                self.embedded.set_time(int(when.timestamp()))
+            self.vault.deposit_fees(int(amount), self.embedded.signers[0])
+        self.embedded.set_time(max(after, CALENDAR.epoch(1).end_us // 1_000_000 + 2700))
 
     def attest(self, inputs: Path | None = None, name: str = "attester") -> Any:
         settings = settings_for(inputs or self.inputs, self.vault)
@@ -63,7 +97,7 @@ def _deploy(inputs: Path, folder: Path, limit: int = MAX_AMOUNT) -> Net:
     roles = VaultSettings(
         admin=admin.address,
         publishers=[publisher.address],
-        attesters=[attester.address],
+        attesters=[attester.address, embedded.signers[6].address],
         guardians=[guardian.address],
         treasurers=[treasurer.address],
         activation_delay_s=3600,
@@ -313,7 +347,7 @@ def test_a_signed_publication_dies_with_a_revocation(net: Net, monkeypatch: pyte
     totals = manifest.total(PROVIDER), manifest.total(USER)
     net.vault.publish_root(0, manifest.root, *totals, manifest.hash, 0, net.publisher)
     revoke_epoch(net.workspace(), 0, "a test", net.vault, net.guardian)
-    outcome = net.publish()
+    outcome = net.publish(again=True)
     assert outcome.record.status == "pending" and outcome.receipt.transaction != signed[0].transaction
     assert net.vault.revocations() == 1
 
@@ -395,11 +429,13 @@ def test_a_second_attestation_sends_nothing(net: Net) -> None:
 def test_a_second_revocation_is_one(net: Net) -> None:
     """A new publication after a revoked one can be revoked as well."""
     for turn in (1, 2):
-        net.publish()
-        revoke_epoch(net.workspace(), 0, "a test", net.vault, net.guardian)
+        net.publish(again=turn == 2)
+        assert net.shown() == [0]
+        assert net.revoke() is not None
         assert net.vault.revocations() == turn == net.sent(net.guardian)
-    with pytest.raises(ChainError):
-        revoke_epoch(net.workspace(), 0, "nothing is pending", net.vault, net.guardian)
+        assert net.shown() == []
+    assert net.revoke() is None
+    assert net.sent(net.guardian) == 2
 
 
 def test_a_foreign_root_is_told(net: Net) -> None:
@@ -408,3 +444,212 @@ def test_a_foreign_root_is_told(net: Net) -> None:
     shutil.rmtree(net.workspace().store.folder(0))
     [finding] = [f for f in reconcile(net.workspace(), net.vault) if "nobody here" in f.message]
     assert finding.expected == "none" and finding.observed == "0x" + "07" * 32
+
+
+def test_enough_attestations_are_done_for_every_other_attester(net: Net) -> None:
+    net.publish()
+    net.attest()
+    other = net.embedded.signers[6]
+    outcome = attest_epoch(net.workspace("other"), settings_for(net.inputs, net.vault), 0, net.vault, other)
+    assert outcome.receipt is None and outcome.record.attestations_missing == 0
+    assert net.sent(other) == 0 and net.workspace("other").store.has(0)
+
+
+# Catalogue and nights
+
+
+def _leave_unfinished(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publication is in a block, but waiting for its finality ends before it is final."""
+
+    def wait(*_: object) -> None:
+        raise ChainError("is in block 9, not final yet; resume it later")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sender, "_wait_until_final", wait)
+        with pytest.raises(ChainError, match="resume it later"):
+            net.publish()
+    assert len(net.open_intents("publish")) == 1
+
+
+def test_what_was_revoked_while_waiting_is_not_published_again(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    _leave_unfinished(net, monkeypatch)
+    net.revoke()
+    for _ in range(2):
+        with pytest.raises(GateRefused, match="this very root was revoked") as refused:
+            net.publish()
+        [finding] = refused.value.findings
+        assert (finding.gate, finding.expected) == ("chain state", "another manifest")
+    assert net.sent(net.publisher) == 1 and net.open_intents("publish") == []
+    assert net.publish(again=True).record.status == "pending"
+    assert net.publish().receipt is None
+
+
+def test_a_night_finishes_what_was_begun(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    _leave_unfinished(net, monkeypatch)
+    assert net.shown() == []
+    night = list(publish_up_to(net.workspace(), 0, net.vault, net.publisher))
+    assert [outcome.record.epoch for outcome in night] == [0]
+    assert net.open_intents("publish") == [] and net.sent(net.publisher) == 1 and net.shown() == [0]
+
+
+def test_a_night_with_nothing_new_mends_the_catalogue(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "refresh_catalogue", _crash)
+        with pytest.raises(Crash):
+            net.publish()
+    assert net.open_intents("publish") == [] and net.shown() == []
+    assert list(publish_up_to(net.workspace(), 0, net.vault, net.publisher)) == []
+    assert net.shown() == [0]
+
+
+def test_the_catalogue_shows_no_epoch_that_the_chain_has_otherwise(net: Net) -> None:
+    _publish_rival(net, root=b"\x07" * 32)
+    (net.folder / "publisher" / "rewards.duckdb").unlink()
+    net.run()
+    assert net.shown() == []
+
+
+def test_proofs_are_of_the_latest_active_epoch(net: Net) -> None:
+    workspace = net.workspace()
+    account = Address(workspace.store.read(0).frame(CLAIMABLES)["account"][0])
+
+    def ask(epoch: int | None = None) -> tuple[set[int], str]:
+        leaves, state = find_claimables_on_chain(workspace, account, net.vault, epoch)
+        return {leaf.epoch for leaf in leaves}, state
+
+    assert ask() == ({0}, "not published")
+    net.publish()
+    assert ask() == ({0}, "pending")
+    net.end_epoch_1(net.attest().record.activates_at)
+    net.run([1])
+    assert ask() == ({0}, "active")
+    assert ask(1) == ({1}, "not published")
+    assert {leaf.epoch for leaf in find_claimables(workspace, account)} == {1}
+
+
+# Withdrawing what was revoked
+
+
+def _folders(workspace: Workspace) -> list[str]:
+    return sorted(path.name for path in (workspace.data / "epochs").iterdir())
+
+
+def test_a_revoked_epoch_and_its_successors_are_computed_again(net: Net) -> None:
+    net.publish()
+    net.end_epoch_1()
+    workspace = net.run([1])
+    before = [workspace.store.read(n).manifest.digest for n in (0, 1)]
+    net.revoke()
+    net.run([0], net.mend_inputs())
+    after = workspace.store.read(0).manifest.digest
+    assert after != before[0]
+    assert _folders(workspace) == ["0", *(f"{n}.revoked-{before[n][:8]}" for n in (0, 1))]
+    assert [(e.number, e.manifest) for e in workspace.ledger.sealed()] == [(0, after)]
+    withdrawn = {n: [f for f in found if f.gate == "chain state"] for n, found in workspace.ledger.findings().items()}
+    assert [f.observed for n in (0, 1) for f in withdrawn[n]] == before
+    assert not any(f.refuses for found in withdrawn.values() for f in found)
+    assert net.publish().record.manifest_hash.hex() == after
+    assert net.shown() == [0]
+
+
+def test_an_epoch_that_is_not_revoked_is_left_alone(net: Net) -> None:
+    """Not published, pending, and revoked in another form."""
+    manifest = net.workspace().store.read(0).manifest
+    net.run()
+    _publish_rival(net, manifest_hash=b"\x08" * 32)
+    net.revoke()
+    net.run()
+    net.publish()
+    net.run()
+    assert _folders(net.workspace()) == ["0"]
+    assert net.workspace().ledger.sealed()[0].manifest == manifest.digest
+
+
+def test_the_same_result_again_is_sealed_and_not_published(net: Net) -> None:
+    digest = net.workspace().store.read(0).manifest.digest
+    net.publish()
+    net.revoke()
+    for _ in range(2):
+        outcomes = list(close_up_to(net.workspace(), settings_for(net.inputs, net.vault), 0))
+        assert [o.already_sealed for o in outcomes] == [False]
+        with pytest.raises(GateRefused, match="this very root was revoked"):
+            list(publish_up_to(net.workspace(), 0, net.vault, net.publisher))
+    assert net.workspace().store.read(0).manifest.digest == digest
+    assert _folders(net.workspace()) == ["0", f"0.revoked-{digest[:8]}"]
+    assert net.sent(net.publisher) == 1
+
+
+@pytest.mark.parametrize("step", ["first folder", "second folder", "ledger", "after"])
+def test_a_kill_while_withdrawing_changes_nothing(net: Net, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    net.publish()
+    net.end_epoch_1()
+    workspace = net.run([1])
+    digests = [e.manifest[:8] for e in workspace.ledger.sealed()]
+    net.revoke()
+    own, withdraw, set_aside = net.mend_inputs(), Ledger.withdraw, Workspace._set_aside
+
+    def stop_at_folder(self: Workspace, number: int, digest: str) -> None:
+        if number == (1 if step == "first folder" else 0):
+            raise Crash
+        set_aside(self, number, digest)
+
+    def stop_after(self: Ledger, *arguments: Any) -> None:
+        withdraw(self, *arguments)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        if step.endswith("folder"):
+            patch.setattr(Workspace, "_set_aside", stop_at_folder)
+        else:
+            patch.setattr(Ledger, "withdraw", stop_after if step == "after" else _crash)
+        with pytest.raises(Crash):
+            net.run([0], own)
+    net.run([0], own)
+    assert _folders(workspace) == ["0", *(f"{n}.revoked-{digests[n]}" for n in (0, 1))]
+    [sealed] = workspace.ledger.sealed()
+    assert sealed.manifest == workspace.store.read(0).manifest.digest
+    assert sealed.manifest[:8] not in digests
+
+
+def test_an_attester_replaces_a_copy_that_was_revoked(net: Net) -> None:
+    net.publish()
+    net.attest()
+    attester = net.workspace("attester")
+    old = attester.store.read(0).manifest.digest
+    net.revoke()
+    own = net.mend_inputs()
+    net.run([0], own)
+    net.publish()
+    assert net.attest(own).record.attestations_missing == 0
+    new = net.workspace().store.read(0).manifest.digest
+    assert [e.manifest for e in attester.ledger.sealed()] == [new] == [attester.store.read(0).manifest.digest]
+    assert _folders(attester) == ["0", f"0.revoked-{old[:8]}"]
+    assert reconcile(attester, net.vault) == []
+
+
+def test_an_attester_with_another_copy_that_nobody_revoked_stops(net: Net) -> None:
+    net.run([0], net.mend_inputs(), "attester")
+    held = net.workspace("attester").ledger.sealed()
+    net.publish()
+    with pytest.raises(Disagreement, match="no final block revokes"):
+        net.attest()
+    assert net.sent(net.attester) == 0 and net.workspace("attester").ledger.sealed() == held
+    assert _folders(net.workspace("attester")) == ["0"]
+
+
+def test_an_attester_begins_with_the_folder_of_the_epoch_before(net: Net) -> None:
+    """Bundle and provenance were copied; there is no ledger. A folder that is not the chain's is refused."""
+    net.publish()
+    net.end_epoch_1(net.attest().record.activates_at)
+    net.run([1])
+    net.publish(1)
+    late, settings = net.workspace("late"), settings_for(net.inputs, net.vault)
+    for part in ("epochs", "provenance"):
+        shutil.copytree(net.workspace().data / part / "0", late.data / part / "0")
+    extra = late.store.folder(0) / "extra"
+    extra.write_text("")
+    with pytest.raises(Disagreement, match="extra"):
+        attest_epoch(late, settings, 1, net.vault, net.attester)
+    extra.unlink()
+    assert attest_epoch(late, settings, 1, net.vault, net.attester).record.attestations_missing == 0
+    assert [e.manifest for e in late.ledger.sealed()] == [e.manifest for e in net.workspace().ledger.sealed()]

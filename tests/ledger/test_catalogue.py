@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from rewards.errors import StorageError
+from rewards.errors import StorageError, UsageError
 from rewards.jobs.workspace import Workspace
 from rewards.ledger import catalogue
-from rewards.ledger.catalogue import write_catalogue
+from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.manifest import Manifest
 from rewards.schemas import PUBLISHED
 from tests.bundles.forge import seal_sample
@@ -29,8 +29,8 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def sealed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """In a folder whose name has everything that SQL and globs would trip over."""
-    folder = tmp_path_factory.mktemp("odd") / 'an analyst\'s "data" [0-9] * {a,b} ü;--'
+    """In a folder whose name has everything that SQL would trip over."""
+    folder = tmp_path_factory.mktemp("odd") / 'an analyst\'s "data" {a,b} ü;--'
     return seal_sample(folder, repository / "data" / "sample")
 
 
@@ -161,3 +161,68 @@ def test_a_write_that_fails_leaves_the_old_one(epochs: Epochs, tmp_path: Path, m
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         write_catalogue(tmp_path / "file" / "rewards.duckdb", epochs)
+
+
+def test_a_disk_that_fills_up_is_an_error_and_leaves_the_old_one(
+    epochs: Epochs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB closes in silence when its own checkpoint fails: the rows stay in the log beside the file."""
+    path = tmp_path / "rewards.duckdb"
+    write_catalogue(path, epochs[:1])
+    fill = catalogue._fill
+
+    def fill_a_full_disk(connection: duckdb.DuckDBPyConnection, given: Epochs) -> None:
+        connection.execute("SET debug_checkpoint_abort = 'before_header'")
+        fill(connection, given)
+
+    monkeypatch.setattr(catalogue, "_fill", fill_a_full_disk)
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_catalogue(path, epochs)
+    assert [p.name for p in tmp_path.iterdir()] == ["rewards.duckdb"]
+    assert read_shown(path) == {0: epochs[0][0].digest}
+
+
+def test_a_log_that_stays_beside_the_file_is_an_error(
+    epochs: Epochs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_log(*_: object) -> None:
+        aside = next(tmp_path.glob(".rewards.duckdb.*.new"))
+        aside.with_name(f"{aside.name}.wal").write_bytes(b"rows")
+
+    connect = duckdb.connect
+
+    class Leaving:
+        def __init__(self, path: str) -> None:
+            self.inner = connect(path)
+
+        def __enter__(self) -> duckdb.DuckDBPyConnection:
+            return self.inner
+
+        def __exit__(self, *_: object) -> None:
+            self.inner.close()
+            leave_log()
+
+    monkeypatch.setattr(duckdb, "connect", Leaving)
+    with pytest.raises(StorageError, match=r"\.wal still holds rows"):
+        write_catalogue(tmp_path / "rewards.duckdb", epochs)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_says_which_epochs_it_shows(epochs: Epochs, tmp_path: Path) -> None:
+    path = tmp_path / "rewards.duckdb"
+    assert read_shown(path) is None
+    write_catalogue(path, epochs)
+    assert read_shown(path) == {m.epoch.number: m.digest for m, _ in epochs}
+    path.write_bytes(b"no database" * 1000)
+    assert read_shown(path) is None
+    path.unlink()
+    with duckdb.connect(str(path)) as empty:
+        empty.execute("CREATE TABLE other (epoch INTEGER)")
+    assert read_shown(path) is None
+
+
+@pytest.mark.parametrize("character", "*?[")
+def test_a_folder_that_would_be_a_pattern_is_refused(epochs: Epochs, tmp_path: Path, character: str) -> None:
+    with pytest.raises(UsageError, match=f"\\{character}"):
+        write_catalogue(tmp_path / "rewards.duckdb", [(epochs[0][0], tmp_path / f"a{character}b")])
+    assert list(tmp_path.iterdir()) == []

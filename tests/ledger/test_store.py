@@ -1,6 +1,9 @@
 """The ledger: one result an epoch, in order; intents that are never forgotten; findings by step; a file that may be
 damaged."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import duckdb
 import pytest
 
 from rewards.errors import Disagreement, Finding, StorageError
+from rewards.ledger import store
 from rewards.ledger.store import Ledger, SealedEpoch, StoredIntent
 
 NOW = datetime(2026, 1, 8, 1, tzinfo=UTC)
@@ -86,6 +90,31 @@ def test_an_empty_ledger_wants_a_first_epoch(ledger: Ledger) -> None:
         ledger.seal(_epoch(1), NOW)
 
 
+def test_a_withdrawn_epoch_takes_its_successors_with_it(ledger: Ledger) -> None:
+    for number in range(4):
+        ledger.seal(_epoch(number), NOW)
+    ledger.withdraw(2, NOW)
+    assert [e.number for e in ledger.sealed()] == [0, 1]
+    assert {n: [f.observed for f in found] for n, found in ledger.findings().items()} == {
+        2: [_digest(2)],
+        3: [_digest(3)],
+    }
+    ledger.seal(SealedEpoch(2, _digest(2, "b"), _digest(1), "0x"), NOW)
+    ledger.withdraw(2, NOW)
+    [finding] = ledger.findings()[2]
+    assert (finding.gate, finding.observed, finding.refuses) == ("chain state", _digest(2, "b"), False)
+    ledger.seal(_epoch(2), NOW)
+    assert [e.manifest for e in ledger.sealed()] == [_digest(n) for n in range(3)]
+
+
+def test_only_an_empty_ledger_adopts(ledger: Ledger) -> None:
+    ledger.adopt(_epoch(5), NOW)
+    ledger.seal(_epoch(6), NOW)
+    with pytest.raises(Disagreement, match="epoch 4 cannot begin"):
+        ledger.adopt(_epoch(4), NOW)
+    assert [e.number for e in ledger.sealed()] == [5, 6]
+
+
 # Intents
 
 
@@ -107,6 +136,20 @@ def test_intents_are_kept_in_their_order_and_settled(ledger: Ledger) -> None:
         ("aa", NOW),
         ("cc", None),
     ]
+
+
+def test_unfinished_is_what_the_newest_intent_says(ledger: Ledger) -> None:
+    assert ledger.unfinished("publish", 3338) == []
+    for minute, (name, epoch) in enumerate([("bb", 4), ("aa", 4), ("cc", 2), ("dd", 3)]):
+        ledger.store_intent(_intent(name, epoch), NOW + timedelta(minutes=minute))
+    ledger.store_intent(_intent("ee", 9, action="attest"), NOW)
+    ledger.store_intent(_intent("ff", 9, chain=1), NOW)
+    assert ledger.unfinished("publish", 3338) == [2, 3, 4]
+    ledger.settle_intent("bb", 7, NOW)
+    ledger.settle_intent("dd", 7, NOW)
+    assert ledger.unfinished("publish", 3338) == [2, 4]
+    ledger.settle_intent("aa", 7, NOW)
+    assert ledger.unfinished("publish", 3338) == [2]
 
 
 def test_an_intent_stored_twice_keeps_its_first_record(ledger: Ledger) -> None:
@@ -209,3 +252,111 @@ def test_a_ledger_that_is_a_folder_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         Ledger(tmp_path / "file" / "ledger.duckdb").seal(_epoch(0), NOW)
+
+
+# Others, and disks
+
+HOLD = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1]) as held:
+    print("open", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(ledger: Ledger, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the ledger, with epoch 0 in it, open until it is sent a line."""
+    ledger.seal(_epoch(0), NOW)
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "deep" / "ledger.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield process
+        if process.poll() is None:
+            process.communicate("end\n")
+
+
+def test_a_ledger_that_another_holds_for_a_moment_is_waited_for(
+    ledger: Ledger, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    def wait(_: float) -> None:
+        waits.append(holder.poll())
+        if len(waits) == 3:
+            holder.communicate("end\n")
+
+    monkeypatch.setattr(store.time, "sleep", wait)
+    ledger.seal(_epoch(1), NOW)
+    assert waits == [None] * 3
+    assert [e.number for e in ledger.sealed()] == [0, 1]
+
+
+def test_a_ledger_that_another_keeps_names_the_process(
+    ledger: Ledger, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(store.time, "sleep", waits.append)
+    for step in (ledger.sealed, lambda: ledger.seal(_epoch(1), NOW)):
+        waits.clear()
+        with pytest.raises(StorageError, match=rf"in use by process {holder.pid}; try again$"):
+            step()
+        assert 5 <= sum(waits) <= 15
+
+
+def test_reading_creates_and_changes_nothing(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.seal(_epoch(0), NOW)
+    opened: list[bool] = []
+    connect = duckdb.connect
+
+    def watch(path: str, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+        opened.append(read_only)
+        return connect(path, read_only=read_only)
+
+    monkeypatch.setattr(duckdb, "connect", watch)
+    before = (tmp_path / "deep" / "ledger.duckdb").read_bytes()
+    assert (len(ledger.sealed()), ledger.findings(), ledger.intents(0, "publish", 1)) == (1, {}, [])
+    assert opened == [True] * 3
+    assert (tmp_path / "deep" / "ledger.duckdb").read_bytes() == before
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["ledger.duckdb"]
+
+
+def test_rows_that_a_killed_writer_left_in_the_log_are_read(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.seal(_epoch(0), NOW)
+    path, row = tmp_path / "deep" / "ledger.duckdb", _epoch(1)
+    insert = f"INSERT INTO epochs VALUES (1, '{row.manifest}', '{row.previous}', '{row.root}', now())"
+    code = f"import duckdb, os; c = duckdb.connect({str(path)!r}); c.execute({insert!r}); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert path.with_name("ledger.duckdb.wal").exists()
+    assert ledger.sealed() == [_epoch(0), row]
+
+
+def test_an_empty_ledger_is_brought_up_to_date_by_reading(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.duckdb"
+    duckdb.connect(str(path)).close()
+    assert Ledger(path).sealed() == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        duckdb.IOException('IO Error: Cannot open file "x": Read-only file system'),
+        duckdb.IOException('IO Error: Cannot open file "x": Permission denied'),
+        duckdb.IOException(
+            "IO Error: Could not write all bytes: No space left on device. See also https://example.org"
+        ),
+        OSError(30, "Read-only file system"),
+    ],
+)
+def test_a_disk_that_refuses_is_not_called_damage(
+    ledger: Ledger, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(duckdb, "connect", refuse)
+    with pytest.raises(StorageError, match=r"cannot be used: .*; free space, or give a --data folder") as refused:
+        ledger.seal(_epoch(0), NOW)
+    assert "move it away" not in str(refused.value)
+    assert "://" not in str(refused.value)
