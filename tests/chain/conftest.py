@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,23 +27,32 @@ def find_anvil(contracts: Path) -> Path:
     return contracts / "node_modules" / "@foundry-rs" / package / "bin" / "anvil"
 
 
-@pytest.fixture(scope="session")
-def anvil_url(contracts: Path) -> Iterator[str]:
-    """A fresh anvil on a free port, finality two blocks behind; skips where npm's package has none for this machine."""
+@contextmanager
+def start_anvil(contracts: Path, start: int, *options: str) -> Iterator[str]:
+    """A fresh anvil whose clock starts at `start`, on a free port, finality two blocks behind; gives its URL. Skips where
+    npm's package has none for this machine."""
     binary = find_anvil(contracts)
     if not binary.is_file():
         pytest.skip(f"anvil is not packaged for this machine: no {binary.name} in {binary.parent.parent.name}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(binary), "--port", str(port), "--slots-in-an-epoch", "1", "--timestamp", str(START), "--silent"]
+    url, settings = f"http://127.0.0.1:{port}", ["--slots-in-an-epoch", "1", "--timestamp", str(start), "--silent"]
+    command = [str(binary), "--port", str(port), *settings, *options]
     node = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(f"http://127.0.0.1:{port}", node)
-        yield f"http://127.0.0.1:{port}"
+        _wait_for(url, node)
+        yield url
     finally:
         node.terminate()
         node.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def anvil_url(contracts: Path) -> Iterator[str]:
+    """The node that the tests of this folder share."""
+    with start_anvil(contracts, START) as url:
+        yield url
 
 
 def _wait_for(url: str, node: subprocess.Popen[bytes]) -> Chain:

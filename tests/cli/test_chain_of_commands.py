@@ -1,8 +1,5 @@
 """From deployment to paid claims by command alone, on a node of its own: nothing twice, no secret in any output."""
 
-import socket
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +12,8 @@ from rewards.chain.deployment import read_deployment
 from rewards.chain.sender import Patience, Sender
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
-from rewards.errors import ChainError
 from rewards.units import POOLS, Address, checksum
-from tests.chain.conftest import ANVIL_CHAIN_ID, find_anvil
+from tests.chain.conftest import ANVIL_CHAIN_ID, start_anvil
 from tests.chain.networks import START
 from tests.cli.conftest import Rewards, Said
 
@@ -31,27 +27,8 @@ PASSWORD = "pass-that-nobody-may-read"
 @pytest.fixture(scope="module")
 def node(contracts: Path) -> Iterator[str]:
     """A node that mines ten blocks a second, so that finality comes by itself; its address without credentials."""
-    binary = find_anvil(contracts)
-    if not binary.is_file():
-        pytest.skip(f"anvil is not packaged for this machine: no {binary.name} in {binary.parent.parent.name}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mining = ["--block-time", "0.1", "--mixed-mining", "--slots-in-an-epoch", "1"]
-    command = [str(binary), "--port", str(port), "--timestamp", str(START + 3600), "--silent", *mining]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            try:
-                connect(f"http://127.0.0.1:{port}", ANVIL_CHAIN_ID)
-                break
-            except ChainError:
-                assert process.poll() is None, "anvil stopped while starting"
-                time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
+    with start_anvil(contracts, START + 3600, "--block-time", "0.1", "--mixed-mining") as url:
+        yield url.removeprefix("http://")
 
 
 @dataclass
