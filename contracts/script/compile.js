@@ -24,6 +24,8 @@ const BUILDS = [
     contracts: {
       CXPTToken: 'src/CXPTToken.sol',
       CXPTVault: 'src/CXPTVault.sol',
+      SubscriptionManager: 'src/SubscriptionManager.sol',
+      UsageEscrow: 'src/UsageEscrow.sol',
       TimelockController: '@openzeppelin/contracts/governance/TimelockController.sol',
     },
   },

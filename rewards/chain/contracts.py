@@ -18,7 +18,7 @@ from rewards.errors import UsageError
 from rewards.units import Address, checksum, keccak
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "contracts" / "artifacts"
-NAMES = ("CXPTToken", "CXPTVault", "TimelockController")
+NAMES = ("CXPTToken", "CXPTVault", "SubscriptionManager", "TimelockController", "UsageEscrow")
 
 # What the EVM itself reverts with: require with a text, and failed arithmetic.
 _BUILT_IN = {

@@ -153,12 +153,9 @@ interface ICXPTVault {
     error RoleNotChangeable(address account, Role held);
     /// @notice The address is not a token with code.
     error NotAToken(address token);
-    error ZeroAmount();
     error InvalidPool(uint8 pool);
-    /// @notice The balance grew by something else than the amount.
-    error WrongAmountReceived(uint256 expected, uint256 received);
-    /// @notice A cumulative deposit would no longer fit 96 bits.
-    error DepositTooLarge(uint256 cumulative);
+    /// @notice What was ever deposited into a pool would no longer fit 96 bits; `room` is what still does.
+    error DepositTooLarge(uint256 room, uint256 amount);
     error NotNextEpoch(uint256 expected, uint256 given);
     /// @notice Another root waits for its activation.
     error RootPending(uint256 epoch);
