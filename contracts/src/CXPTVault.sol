@@ -19,11 +19,12 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
-    /// @dev What every item of one batch is checked against.
+    /// @dev What claims of one call are checked against: the root, and what the newest active one promises and has not
+    /// paid, less what this call has paid so far.
     struct Basis {
         bytes32 root;
-        uint256 providerTotal;
-        uint256 userTotal;
+        uint256 providerUnpaid;
+        uint256 userUnpaid;
     }
 
     uint256 private constant DELAY_AFTER_ATTESTATION = 1 hours;
@@ -68,18 +69,13 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
     ) external only(Role.Publisher) whilePublishing {
         _requireNext(epoch, revocationCount);
         if (root == 0 && (providerTotal != 0 || userTotal != 0)) revert ZeroRoot();
-        uint256 providerIncrease = _checkIncrease(PROVIDER, providerTotal);
-        uint256 userIncrease = _checkIncrease(USER, userTotal);
+        (uint256 providerLast, uint256 userLast) = _promises();
+        uint256 providerIncrease =
+            _checkIncrease(PROVIDER, providerLast, providerTotal, _deposits.provider, _maxEpochAmount.provider);
+        uint256 userIncrease = _checkIncrease(USER, userLast, userTotal, _deposits.user, _maxEpochAmount.user);
         uint256 activatesAt = block.timestamp + _settings.activationDelay;
 
-        Publication storage record = _roots[epoch];
-        record.root = root;
-        record.manifestHash = manifestHash;
-        record.providerTotal = providerTotal.toUint96();
-        record.userTotal = userTotal.toUint96();
-        record.activatesAt = activatesAt.toUint40();
-        record.missing = _settings.attestersRequired;
-        record.status = RootStatus.Pending;
+        _roots[epoch] = Publication(root, _openTerms(providerTotal, userTotal, activatesAt), manifestHash);
         _progress.nextEpoch += 1;
         emit RootPublished(
             epoch, root, manifestHash, providerTotal, userTotal, providerIncrease, userIncrease, activatesAt
@@ -89,21 +85,21 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
     /// @inheritdoc ICXPTVault
     function attestRoot(uint256 epoch, bytes32 publication) external only(Role.Attester) whilePublishing {
         _requirePending(epoch);
-        Publication storage record = _roots[epoch];
+        Terms storage terms = _roots[epoch].terms;
         bytes32 expected = publicationHash(epoch);
         if (publication != expected) revert WrongPublication(expected, publication);
         if (_attested[publication][msg.sender]) revert AlreadyAttested(epoch, msg.sender);
-        uint8 missing = record.missing;
+        uint8 missing = terms.missing;
         if (missing == 0) revert AttestationsComplete(epoch);
 
         _attested[publication][msg.sender] = true;
         missing -= 1;
-        record.missing = missing;
-        uint256 activatesAt = record.activatesAt;
+        terms.missing = missing;
+        uint256 activatesAt = terms.activatesAt;
         uint256 earliest = block.timestamp + DELAY_AFTER_ATTESTATION;
         if (missing == 0 && earliest > activatesAt) {
             activatesAt = earliest;
-            record.activatesAt = earliest.toUint40();
+            terms.activatesAt = earliest.toUint40();
         }
         emit RootAttested(epoch, msg.sender, publication, missing, activatesAt);
     }
@@ -113,7 +109,7 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
         _requirePending(epoch);
         uint256 providerTotal = promised(PROVIDER);
         uint256 userTotal = promised(USER);
-        _roots[epoch].status = RootStatus.Revoked;
+        _roots[epoch].terms.status = RootStatus.Revoked;
         _progress.nextEpoch = epoch.toUint24();
         _settings.revocations += 1;
         emit RootRevoked(epoch, providerTotal - promised(PROVIDER), userTotal - promised(USER), reason);
@@ -121,10 +117,10 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
 
     /// @inheritdoc ICXPTVault
     function retireRoot(uint256 epoch) external only(Role.Admin) {
-        if (!_isActive(_roots[epoch])) revert RootNotActive(epoch);
+        if (!_isActive(_roots[epoch].terms)) revert RootNotActive(epoch);
         (, uint256 newest) = latestActiveEpoch();
         if (epoch == newest) revert RootStillNewest(epoch);
-        _roots[epoch].status = RootStatus.Retired;
+        _roots[epoch].terms.status = RootStatus.Retired;
         emit RootRetired(epoch);
     }
 
@@ -144,7 +140,7 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
         if (code == ClaimCode.InvalidProof) revert InvalidProof(pool, account, cumulativeAmount);
         if (code == ClaimCode.PromiseExceeded) revert PromiseExceeded(pool, _unpaid(basis, pool), amount);
         if (code == ClaimCode.NothingDue) emit ClaimSkipped(0, account, code);
-        else _pay(epoch, pool, account, amount, cumulativeAmount);
+        else _pay(basis, epoch, pool, account, amount, cumulativeAmount);
     }
 
     /// @inheritdoc ICXPTVault
@@ -155,7 +151,7 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
             (uint256 amount, ClaimCode code) =
                 _assess(basis, item.pool, item.account, item.cumulativeAmount, item.proof);
             if (code == ClaimCode.Due) {
-                _pay(epoch, item.pool, item.account, amount, item.cumulativeAmount);
+                _pay(basis, epoch, item.pool, item.account, amount, item.cumulativeAmount);
                 paid += amount;
             } else {
                 emit ClaimSkipped(i, item.account, code);
@@ -221,24 +217,48 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
         if (revocationCount != _settings.revocations) revert WrongRevocations(_settings.revocations, revocationCount);
     }
 
-    function _checkIncrease(uint8 pool, uint256 total) private view returns (uint256 increase) {
-        uint256 last = promised(pool);
+    function _checkIncrease(uint8 pool, uint256 last, uint256 total, uint256 everDeposited, uint256 limit)
+        private
+        pure
+        returns (uint256 increase)
+    {
         if (total < last) revert TotalFell(pool, last, total);
         increase = total - last;
-        uint256 available = _poolAmount(pool);
+        uint256 available = everDeposited - last;
         if (increase > available) revert PoolTooSmall(pool, available, increase);
-        uint256 limit = maxEpochAmount(pool);
         if (increase > limit) revert EpochLimitExceeded(pool, limit, increase);
     }
 
+    /// @dev The casts of totals never fail: each is at most what was deposited.
+    function _openTerms(uint256 providerTotal, uint256 userTotal, uint256 activatesAt)
+        private
+        view
+        returns (Terms memory)
+    {
+        return Terms({
+            providerTotal: providerTotal.toUint96(),
+            userTotal: userTotal.toUint96(),
+            activatesAt: activatesAt.toUint40(),
+            missing: _settings.attestersRequired,
+            status: RootStatus.Pending
+        });
+    }
+
     function _openClaims(uint256 epoch) private view returns (Basis memory basis) {
-        uint256 until = _progress.claimsPausedUntil;
-        if (block.timestamp < until) revert ClaimsArePaused(until);
-        Publication storage record = _roots[epoch];
-        if (!_isActive(record)) revert RootNotActive(epoch);
-        (, uint256 newest) = latestActiveEpoch();
-        Publication storage bound = _roots[newest];
-        basis = Basis(record.root, bound.providerTotal, bound.userTotal);
+        Progress memory progress = _progress;
+        if (block.timestamp < progress.claimsPausedUntil) revert ClaimsArePaused(progress.claimsPausedUntil);
+        Terms memory terms = _roots[epoch].terms;
+        if (!_isActive(terms)) revert RootNotActive(epoch);
+        basis.root = _roots[epoch].root;
+
+        // At most one root is pending, so the newest active one is the last or the one before it.
+        uint256 last = progress.nextEpoch - 1;
+        if (epoch != last) {
+            terms = _roots[last].terms;
+            if (!_isActive(terms)) terms = _roots[last - 1].terms;
+        }
+        basis.providerUnpaid = terms.providerTotal - progress.claimedProvider;
+        basis.userUnpaid = terms.userTotal - progress.claimedUser;
     }
 
     function _assess(
@@ -252,22 +272,31 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
         if (account == address(0)) return (0, ClaimCode.InvalidAccount);
         bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(pool, account, cumulativeAmount))));
         if (!MerkleProof.verifyCalldata(proof, basis.root, leaf)) return (0, ClaimCode.InvalidProof);
-        uint256 before = claimed(pool, account);
+        uint256 before = pool == PROVIDER ? _claimed[account].provider : _claimed[account].user;
         if (cumulativeAmount <= before) return (0, ClaimCode.NothingDue);
         amount = cumulativeAmount - before;
         code = amount > _unpaid(basis, pool) ? ClaimCode.PromiseExceeded : ClaimCode.Due;
     }
 
-    function _unpaid(Basis memory basis, uint8 pool) private view returns (uint256) {
-        return (pool == PROVIDER ? basis.providerTotal : basis.userTotal) - claimedTotal(pool);
+    function _unpaid(Basis memory basis, uint8 pool) private pure returns (uint256) {
+        return pool == PROVIDER ? basis.providerUnpaid : basis.userUnpaid;
     }
 
     /// @dev The casts never fail: what is paid is at most a root's total, and that is 96 bits.
-    function _pay(uint256 epoch, uint8 pool, address account, uint256 amount, uint256 cumulativeAmount) private {
+    function _pay(
+        Basis memory basis,
+        uint256 epoch,
+        uint8 pool,
+        address account,
+        uint256 amount,
+        uint256 cumulativeAmount
+    ) private {
         if (pool == PROVIDER) {
+            basis.providerUnpaid -= amount;
             _claimed[account].provider = cumulativeAmount.toUint96();
             _progress.claimedProvider += amount.toUint96();
         } else {
+            basis.userUnpaid -= amount;
             _claimed[account].user = cumulativeAmount.toUint96();
             _progress.claimedUser += amount.toUint96();
         }

@@ -8,18 +8,23 @@ import {ICXPTVault} from "./interfaces/ICXPTVault.sol";
 /// @dev Nothing here changes anything. Pools are derived (deposited - promised), so that a revocation restores them by
 /// construction, and what is promised is the total of the newest root, so that nothing is counted twice.
 abstract contract VaultState is ICXPTVault {
-    /// @dev Status is stored as Pending, Revoked or Retired; Active follows from time and confirmations.
     struct Publication {
         bytes32 root;
+        Terms terms;
+        bytes32 manifestHash;
+    }
+
+    /// @dev One slot, read whole. Status is stored as Pending, Revoked or Retired; Active follows from time and
+    /// confirmations.
+    struct Terms {
         uint96 providerTotal;
         uint96 userTotal;
         uint40 activatesAt;
         uint8 missing;
         RootStatus status;
-        bytes32 manifestHash;
     }
 
-    /// @dev One slot, because a claim needs all of it.
+    /// @dev One slot, read whole.
     struct Progress {
         uint96 claimedProvider;
         uint96 claimedUser;
@@ -91,10 +96,8 @@ abstract contract VaultState is ICXPTVault {
     /// @inheritdoc ICXPTVault
     function promised(uint8 pool) public view returns (uint256) {
         _requirePool(pool);
-        uint256 next = _progress.nextEpoch;
-        if (next == firstEpoch) return 0;
-        Publication storage record = _roots[next - 1];
-        return pool == PROVIDER ? record.providerTotal : record.userTotal;
+        (uint256 providerTotal, uint256 userTotal) = _promises();
+        return pool == PROVIDER ? providerTotal : userTotal;
     }
 
     /// @inheritdoc ICXPTVault
@@ -124,15 +127,15 @@ abstract contract VaultState is ICXPTVault {
 
     /// @inheritdoc ICXPTVault
     function rootAt(uint256 epoch) external view returns (RootRecord memory) {
-        Publication storage record = _roots[epoch];
+        Terms memory terms = _roots[epoch].terms;
         return RootRecord({
-            root: record.root,
-            manifestHash: record.manifestHash,
-            providerTotal: record.providerTotal,
-            userTotal: record.userTotal,
-            activatesAt: record.activatesAt,
-            attestationsMissing: record.missing,
-            status: _isActive(record) ? RootStatus.Active : record.status
+            root: _roots[epoch].root,
+            manifestHash: _roots[epoch].manifestHash,
+            providerTotal: terms.providerTotal,
+            userTotal: terms.userTotal,
+            activatesAt: terms.activatesAt,
+            attestationsMissing: terms.missing,
+            status: _isActive(terms) ? RootStatus.Active : terms.status
         });
     }
 
@@ -144,7 +147,7 @@ abstract contract VaultState is ICXPTVault {
     /// @inheritdoc ICXPTVault
     function pendingRoot() public view returns (bool exists, uint256 epoch) {
         uint256 next = _progress.nextEpoch;
-        if (next == firstEpoch || _isActive(_roots[next - 1])) return (false, 0);
+        if (next == firstEpoch || _isActive(_roots[next - 1].terms)) return (false, 0);
         return (true, next - 1);
     }
 
@@ -152,7 +155,7 @@ abstract contract VaultState is ICXPTVault {
     function latestActiveEpoch() public view returns (bool exists, uint256 epoch) {
         uint256 next = _progress.nextEpoch;
         if (next == firstEpoch) return (false, 0);
-        if (_isActive(_roots[next - 1])) return (true, next - 1);
+        if (_isActive(_roots[next - 1].terms)) return (true, next - 1);
         // At most one root is pending, so the one before it is active.
         return next - 1 == firstEpoch ? (false, 0) : (true, next - 2);
     }
@@ -165,10 +168,15 @@ abstract contract VaultState is ICXPTVault {
     /// @inheritdoc ICXPTVault
     function publicationHash(uint256 epoch) public view returns (bytes32) {
         _requirePending(epoch);
-        Publication storage record = _roots[epoch];
+        Publication memory record = _roots[epoch];
         return keccak256(
             abi.encode(
-                epoch, record.root, record.manifestHash, record.providerTotal, record.userTotal, _settings.revocations
+                epoch,
+                record.root,
+                record.manifestHash,
+                record.terms.providerTotal,
+                record.terms.userTotal,
+                _settings.revocations
             )
         );
     }
@@ -218,6 +226,14 @@ abstract contract VaultState is ICXPTVault {
 
     // ---------------------------------------------------------------- inside
 
+    /// @dev Totals of the newest root, pending or active.
+    function _promises() internal view returns (uint256 providerTotal, uint256 userTotal) {
+        uint256 next = _progress.nextEpoch;
+        if (next == firstEpoch) return (0, 0);
+        Terms memory newest = _roots[next - 1].terms;
+        return (newest.providerTotal, newest.userTotal);
+    }
+
     function _poolAmount(uint8 pool) internal view returns (uint256) {
         return deposited(pool) - promised(pool);
     }
@@ -226,8 +242,8 @@ abstract contract VaultState is ICXPTVault {
         return _deposits.protocol - _deposits.withdrawn;
     }
 
-    function _isActive(Publication storage record) internal view returns (bool) {
-        return record.status == RootStatus.Pending && record.missing == 0 && block.timestamp >= record.activatesAt;
+    function _isActive(Terms memory terms) internal view returns (bool) {
+        return terms.status == RootStatus.Pending && terms.missing == 0 && block.timestamp >= terms.activatesAt;
     }
 
     function _requirePending(uint256 epoch) internal view {

@@ -63,10 +63,8 @@ def test_a_claim_touches_four_slots_of_the_vault(repository: Path) -> None:
         for name, kind in layout["types"].items()
         if "members" in kind
     }
-    assert {
-        slots["Publication"][name] for name in ("providerTotal", "userTotal", "activatesAt", "missing", "status")
-    } == {1}
-    assert slots["Publication"]["root"] == 0
+    assert slots["Publication"] == {"root": 0, "terms": 1, "manifestHash": 2}
+    assert set(slots["Terms"].values()) == {0}
     assert set(slots["Progress"].values()) == {0}
     assert set(slots["PoolPair"].values()) == {0}
     assert set(slots["Settings"].values()) == {0}
