@@ -29,16 +29,17 @@ contract SubscriptionManager is ISubscriptionManager, FeePayer, Ownable2Step, Re
     Plan[] private _plans;
     mapping(address account => Record) private _records;
 
-    constructor(ICXPTVault vault_, address owner_) FeePayer(vault_) Ownable(owner_) {}
+    constructor(ICXPTVault vault_, address owner_, Plan[] memory plans_) FeePayer(vault_) Ownable(owner_) {
+        for (uint256 i = 0; i < plans_.length; i++) {
+            _addPlan(plans_[i].price, plans_[i].period);
+        }
+    }
 
     // ---------------------------------------------------------------- owner
 
     /// @inheritdoc ISubscriptionManager
     function addPlan(uint96 price, uint32 period) external onlyOwner returns (uint256 plan) {
-        if (price == 0 || period == 0) revert InvalidPlan(price, period);
-        plan = _plans.length;
-        _plans.push(Plan(price, period));
-        emit PlanAdded(plan, price, period);
+        return _addPlan(price, period);
     }
 
     /// @inheritdoc ISubscriptionManager
@@ -100,6 +101,13 @@ contract SubscriptionManager is ISubscriptionManager, FeePayer, Ownable2Step, Re
     }
 
     // ---------------------------------------------------------------- inside
+
+    function _addPlan(uint96 price, uint32 period) private returns (uint256 plan) {
+        if (price == 0 || period == 0) revert InvalidPlan(price, period);
+        plan = _plans.length;
+        _plans.push(Plan(price, period));
+        emit PlanAdded(plan, price, period);
+    }
 
     function _subscribe(uint256 plan, uint256 periods, uint256 maxTotal) private {
         if (plan >= _plans.length || _plans[plan].price == 0) revert PlanNotSold(plan);
