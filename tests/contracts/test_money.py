@@ -71,7 +71,7 @@ def test_funding_adds_to_one_pool(world: World) -> None:
     ]
 
 
-def _sign_permit(world: World, amount: int, deadline: int) -> tuple[int, bytes, bytes]:
+def sign_permit(world: World, amount: int, deadline: int) -> tuple[int, bytes, bytes]:
     """A permit of the account with private key 9 (the user) for the Vault."""
     token = world.token
     message = encode_typed_data(
@@ -105,14 +105,14 @@ def _sign_permit(world: World, amount: int, deadline: int) -> tuple[int, bytes, 
 def test_permit_pays_without_an_approval(world: World) -> None:
     world.send_token("payer", "transfer", checksum(world["user"]), 100)
     deadline = world.now() + HOUR
-    world.send("user", "depositFeesWithPermit", 100, deadline, *_sign_permit(world, 100, deadline))
+    world.send("user", "depositFeesWithPermit", 100, deadline, *sign_permit(world, 100, deadline))
     assert world.view("pools") == (40, 40, 20)
 
 
 def test_permit_that_somebody_used_first_does_not_stop_the_deposit(world: World) -> None:
     world.send_token("payer", "transfer", checksum(world["user"]), 100)
     deadline = world.now() + HOUR
-    permit = _sign_permit(world, 100, deadline)
+    permit = sign_permit(world, 100, deadline)
     parties = checksum(world["user"]), checksum(world.deployment.vault)
     world.send_token("stranger", "permit", *parties, 100, deadline, *permit)
     world.send("user", "depositFeesWithPermit", 100, deadline, *permit)
@@ -122,7 +122,7 @@ def test_permit_that_somebody_used_first_does_not_stop_the_deposit(world: World)
 def test_permit_of_another_pays_for_nobody_else(world: World) -> None:
     world.send_token("payer", "transfer", checksum(world["user"]), 100)
     deadline = world.now() + HOUR
-    permit = _sign_permit(world, 100, deadline)
+    permit = sign_permit(world, 100, deadline)
     refused = world.refused("stranger", "depositFeesWithPermit", 100, deadline, *permit)
     assert refused.startswith("ERC20InsufficientAllowance(")
 

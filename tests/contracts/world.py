@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from eth_abi.abi import encode
 from web3 import Web3
 from web3.contract import Contract
 
+from rewards.chain.client import Chain
 from rewards.chain.contracts import ARTIFACTS, bind_contract, load_artifact
 from rewards.chain.deploy import VaultSettings, deploy_vault
 from rewards.chain.deployment import Deployment
-from rewards.chain.embedded import EmbeddedChain
 from rewards.chain.sender import Intent, Patience, Sender
+from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError
 from rewards.ports import Receipt
@@ -28,6 +29,22 @@ NAMES = ("payer", *STAFF, "provider", "user", "stranger")
 EVENTS = tuple(entry["name"] for entry in load_artifact("CXPTVault").abi if entry["type"] == "event")
 
 Leaf = tuple[int, Address, int]
+
+
+class SteeredChain(Protocol):
+    """A chain that a test may steer: the embedded one, or anvil. Ten signers, keys 1 to 10."""
+
+    chain: Chain
+    signers: tuple[LocalSigner, ...]
+
+    def set_time(self, timestamp: int) -> None: ...
+    def advance(self, seconds: int) -> None: ...
+    def mine(self) -> None: ...
+
+
+def patience_on(embedded: SteeredChain) -> Patience:
+    """Waiting for finality mines, so that no test sleeps."""
+    return Patience(polls=30, pause_s=0, pause=lambda _: embedded.mine())
 
 
 @dataclass(frozen=True)
@@ -66,9 +83,9 @@ class Tree:
 class World:
     """The chain, the Vault and its people; calls by name, as anyone may send them."""
 
-    def __init__(self, embedded: EmbeddedChain, deployment: Deployment) -> None:
+    def __init__(self, embedded: SteeredChain, deployment: Deployment) -> None:
         self.embedded = embedded
-        self.sender = Sender(embedded.chain, Patience(polls=3, pause_s=0))
+        self.sender = Sender(embedded.chain, patience_on(embedded))
         self.vault = Vault(embedded.chain, deployment, self.sender)
         self.signers = dict(zip(NAMES, embedded.signers, strict=True))
         self.deployment = deployment
@@ -168,10 +185,20 @@ class HostileWorld:
         assert found is not None
         address = Web3.to_checksum_address(str(found["contractAddress"]))
         self.token = web3.eth.contract(address=address, abi=artifact.abi)
-        settings = VaultSettings(world["admin"], [], [world["attester"]], [], [])
+        settings = VaultSettings(
+            world["admin"], [world["publisher"]], [world["attester"]], [], [], activation_delay_s=HOUR
+        )
         record = deploy_vault(world.sender, self._signer, Address(self.token.address.lower()), settings)
         self.vault = bind_contract(web3, "CXPTVault", record.vault)
         self.configure("approve", self.vault.address, 2**256 - 1)
+
+    def activate(self, epoch: int, tree: Tree) -> None:
+        """Publishes a tree of the provider pool, attests it and lets the delay pass."""
+        publication = epoch, tree.root, tree.total(PROVIDER), 0, manifest_of(epoch), 0
+        self._send(self.vault, "publishRoot", publication, "publisher")
+        expected = self.vault.functions.publicationHash(epoch).call()
+        self._send(self.vault, "attestRoot", (epoch, expected), "attester")
+        self._world.embedded.advance(HOUR)
 
     def configure(self, name: str, *arguments: object) -> None:
         self._send(self.token, name, arguments)
@@ -184,9 +211,9 @@ class HostileWorld:
             self.send(name, *arguments)
         return str(caught.value).partition(" refuses: ")[2]
 
-    def _send(self, contract: Contract, name: str, arguments: tuple[object, ...]) -> None:
+    def _send(self, contract: Contract, name: str, arguments: tuple[object, ...], by: str = "payer") -> None:
         data = bytes.fromhex(contract.encode_abi(name, list(arguments))[2:])
-        self._world.sender.send(Intent(name, Address(contract.address.lower()), data), self._signer)
+        self._world.sender.send(Intent(name, Address(contract.address.lower()), data), self._world.signers[by])
 
 
 def manifest_of(epoch: int) -> bytes:
