@@ -38,8 +38,8 @@ contract ClaimTreeVectors is VectorTest {
 
     string private constant LEAF =
         "VectorLeaf(uint8 pool,address account,uint256 cumulativeAmount,bytes32 leaf,bytes32[] proof)";
-    string private constant BAD_PROOF =
-        "BadProof(string why,string refusal,bytes32 root,uint8 pool,address account,uint256 cumulativeAmount,bytes32[] proof)";
+    string private constant BAD_PROOF = "BadProof(string why,string refusal,bytes32 root,"
+        "uint8 pool,address account,uint256 cumulativeAmount,bytes32[] proof)";
     string private constant FILE = "../data/vectors/claim_tree.json";
 
     string private content;

@@ -15,8 +15,8 @@ contract PublicationHashVectors is VectorTest {
         bytes32 publicationHash;
     }
 
-    string private constant TYPE =
-        "PublicationVector(uint256 epoch,bytes32 root,bytes32 manifestHash,uint256 providerTotal,uint256 userTotal,uint256 revocations,bytes32 publicationHash)";
+    string private constant TYPE = "PublicationVector(uint256 epoch,bytes32 root,bytes32 manifestHash,"
+        "uint256 providerTotal,uint256 userTotal,uint256 revocations,bytes32 publicationHash)";
     string private constant FILE = "../data/vectors/publication_hash.json";
 
     /// @notice A deployed Vault that publishes the same, after as many revocations, has the same hash, and an attester
