@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -10,6 +11,7 @@ from rich.progress import Progress
 
 from rewards.merkle import ClaimTree
 from rewards.units import PROVIDER, USER
+from tests.gas import __main__ as command
 from tests.gas.account import ACCOUNTS_OF, Line, name_slots
 from tests.gas.bench import BATCHES, NIGHTS, SMALL
 from tests.gas.distributors import PUBLISHED, STYLE
@@ -104,6 +106,27 @@ def test_differences_are_named(tracked: Record) -> None:
 def test_a_goal_is_missed_above_its_limit(tracked: Record) -> None:
     dearer = tracked.figures | {"later claim": [gas * 11 // 10 for gas in tracked.figures["later claim"]]}
     assert [goal.what for goal in list_goals(dearer) if not goal.is_met] == ["later claim"]
+
+
+@pytest.mark.parametrize(("change", "code"), [(0, 0), (1, 1)])
+def test_check_fails_on_a_difference(
+    tracked: Record,
+    contracts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: int,
+    code: int,
+) -> None:
+    fresh = replace(tracked, figures=tracked.figures | {"revoke a root": [50_000 + change]}, accounts={})
+    kept = replace(tracked, figures=tracked.figures | {"revoke a root": [50_000]})
+    monkeypatch.setattr(command, "measure", lambda *_: fresh)
+    monkeypatch.setattr(command, "trace", lambda _: replace(tracked, figures={}, sizes={}, batch_sizes={}))
+    monkeypatch.setattr(command, "TRACKED", SimpleNamespace(read_text=kept.to_json))
+    monkeypatch.setattr("sys.argv", ["gas", "--check", "--json"])
+    assert command.main() == code
+    written, said = capsys.readouterr()
+    assert json.loads(written)["figures"]["revoke a root"]["each"] == [50_000 + change]
+    assert ("revoke a root, number 0: 50000, now 50001" in said) is bool(change)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 33])

@@ -24,7 +24,7 @@ def render(text: str, record: Record) -> str:
 def _write_sections(record: Record) -> Iterator[tuple[str, str]]:
     figures = record.figures
     goals = [
-        (g.what, g.show(g.reached), "≤ " + g.show(g.limit), other.show(other.reached))
+        (g.what, g.show(g.reached), f"≤ {g.show(g.limit)}", other.show(other.reached) if other.reached < 2 else "")
         for g, other in zip(list_goals(figures), list_goals(figures, PUBLISHED), strict=True)
     ]
     yield "goals", _write_table(("", "reached", "goal", "beside Uniswap's own bytecode"), goals)

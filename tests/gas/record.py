@@ -82,7 +82,7 @@ class Record:
         }
         figures = {
             name: {"average": round(average(self.figures, name)), "min": min(each), "max": max(each), "each": each}
-            for name, each in sorted(self.figures.items())
+            for name, each in self.figures.items()
         }
         sections: list[tuple[str, Mapping[str, Any]]] = [
             ("about", about),
