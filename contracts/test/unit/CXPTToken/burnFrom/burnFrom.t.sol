@@ -35,6 +35,7 @@ contract BurnFromTest is Test {
 
     function test_GivenTheHolderAllowsIt() external {
         _allow(70);
+        // it should emit Transfer to the zero address
         vm.expectEmit(true, true, true, true, address(token));
         emit IERC20.Transfer(HOLDER, address(0), 60);
         vm.prank(SPENDER);
@@ -44,7 +45,6 @@ contract BurnFromTest is Test {
         vm.assertEq(token.totalSupply(), 10 ** 27 - 60, "supply");
         // it should use the allowance up
         vm.assertEq(token.allowance(HOLDER, SPENDER), 10, "allowance");
-        // it should emit Transfer to the zero address
     }
 
     function _allow(uint256 amount) private {

@@ -47,6 +47,7 @@ contract TransferTest is Test {
     }
 
     function test_WhenTheSenderHoldsEnough() external {
+        // it should emit Transfer
         vm.expectEmit(true, true, true, true, address(token));
         emit IERC20.Transfer(HOLDER, RECEIVER, 60);
         vm.prank(HOLDER);
@@ -56,6 +57,5 @@ contract TransferTest is Test {
         vm.assertEq(token.balanceOf(RECEIVER), 60, "receiver");
         // it should keep the supply
         vm.assertEq(token.totalSupply(), 10 ** 27, "supply");
-        // it should emit Transfer
     }
 }
