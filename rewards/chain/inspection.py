@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from web3 import Web3
+from web3.contract import Contract
 
 from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
@@ -43,27 +44,31 @@ class Fact:
         return f"{self.field}: expected {self.expected}, observed {self.observed}"
 
 
-def inspect(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
-    """Every fact of a deployment that `rewards deploy` made, read from the chain as it is now; ChainError when the chain
-    does not answer."""
+def inspect_code(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
+    """Where every contract that `rewards deploy` made came from, and its code; ChainError when the chain does not
+    answer."""
+    for name, record in deployment.contracts.items():
+        yield from _inspect_creation(chain, deployment, name)
+        yield from _inspect_code(chain, name, record.address, _list_immutables(deployment, name))
+    if deployment.supply_transaction is not None:
+        yield Fact("transfer of the supply", "succeeded", _tell_fate(chain, deployment.supply_transaction))
+
+
+def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
+    """Roles and settings as they are now. Contracts with another code may answer anything, or nothing: look there
+    first."""
     subscriptions, escrow = deployment.subscription_manager, deployment.usage_escrow
     if subscriptions is None or escrow is None or not {VAULT, SUBSCRIPTIONS, ESCROW} <= set(deployment.contracts):
         raise UsageError(
             "the record names no subscription manager and escrow; only what `rewards deploy` made is checked"
         )
-    request = Request.from_json(deployment.asked)
-    for name, record in deployment.contracts.items():
-        yield from _inspect_creation(chain, deployment, name)
-        yield from _inspect_code(chain, name, record.address, _list_immutables(deployment, name))
-    look = _Look(chain, deployment, request)
+    look = _Look(chain, deployment)
     yield from look.at_token()
     if deployment.timelock is not None:
         yield from look.at_timelock(deployment.timelock)
     yield from look.at_vault()
     yield from look.at_subscriptions(subscriptions)
     yield from look.at_escrow(escrow)
-    if deployment.supply_transaction is not None:
-        yield Fact("transfer of the supply", "succeeded", _tell_fate(chain, deployment.supply_transaction))
 
 
 def _tell_fate(chain: Chain, transaction: str) -> str:
@@ -138,8 +143,10 @@ def _pad(address: Address) -> bytes:
 class _Look:
     """The contracts of a deployment, asked one after the other."""
 
-    def __init__(self, chain: Chain, deployment: Deployment, request: Request) -> None:
-        self._chain, self._deployment, self._request = chain, deployment, request
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        self._chain, self._deployment = chain, deployment
+        self._request = Request.from_json(deployment.asked)
+        self._bound: dict[tuple[str, Address], Contract] = {}
 
     def at_token(self) -> Iterator[Fact]:
         token = self._deployment.token
@@ -214,13 +221,18 @@ class _Look:
             yield Fact(f"{function} of {name}", value, _plain(self._ask(name, address, function)))
 
     def _ask(self, name: str, address: Address, function: str, *arguments: Any) -> Any:
-        contract = bind_contract(self._chain.web3, name, address)
+        contract = self._bind(name, address)
         with self._chain.translate_errors(f"calling {function} of {name}"):
             return contract.functions[function](*arguments).call()
 
+    def _bind(self, name: str, address: Address) -> Contract:
+        if (name, address) not in self._bound:
+            self._bound[name, address] = bind_contract(self._chain.web3, name, address)
+        return self._bound[name, address]
+
     def _list_accounts(self, name: str, address: Address, event: str) -> set[Address]:
         """Every account that ever was given a role: nobody holds one whom these events do not name."""
-        made = bind_contract(self._chain.web3, name, address).events[event]()
+        made = self._bind(name, address).events[event]()
         first = self._deployment.contracts[name].block
         logs = self._chain.logs(address, [made.topic], first, self._chain.head().number)
         return {Address(made.process_log(log)["args"]["account"].lower()) for log in logs}

@@ -17,7 +17,7 @@ from rewards.chain.deployment import (
     require_writable,
     write_deployment,
 )
-from rewards.chain.inspection import inspect
+from rewards.chain.inspection import inspect_code, inspect_state
 from rewards.chain.journal import Journal, hold_folder, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
@@ -215,11 +215,14 @@ def verify_deployment(chain: Chain, deployment: Deployment) -> int:
     """How many facts agree, which is all of them; Disagreement naming those that do not, with both values."""
     if deployment.chain_id != chain.chain_id:
         raise Disagreement(f"the record is of chain {deployment.chain_id}, {chain.where} is chain {chain.chain_id}")
-    facts = list(inspect(chain, deployment))
-    wrong = [str(fact) for fact in facts if not fact.agrees]
-    if wrong:
-        raise Disagreement(f"{len(wrong)} of {len(facts)} facts of the deployment differ: {'; '.join(wrong)}")
-    return len(facts)
+    facts = 0
+    for inspect in (inspect_code, inspect_state):
+        found = list(inspect(chain, deployment))
+        wrong = [str(fact) for fact in found if not fact.agrees]
+        if wrong:
+            raise Disagreement(f"{len(wrong)} of {len(found)} facts of the deployment differ: {'; '.join(wrong)}")
+        facts += len(found)
+    return facts
 
 
 @contextmanager
