@@ -382,11 +382,11 @@ Tamper = Callable[[Network, Deployment], None]
 TAMPERED: dict[str, tuple[Tamper, str]] = {
     "code": (
         lambda n, d: change_code(n, d.vault, 40, b"\x99"),
-        r"code of CXPTVault: expected sha256 [0-9a-f]{64} of 15386 bytes, observed sha256 [0-9a-f]{64} of 15386 bytes",
+        r"code of CXPTVault: expected sha256 [0-9a-f]{64} of ([0-9]+) bytes, observed sha256 [0-9a-f]{64} of \1 bytes",
     ),
     "code gone": (
         lambda n, d: request(n.chain, "anvil_setCode", [checksum(d.usage_escrow or ""), "0x"]),
-        "code of UsageEscrow: expected sha256 [0-9a-f]{64} of 5634 bytes, observed sha256 [0-9a-f]{64} of 0 bytes",
+        "code of UsageEscrow: expected sha256 [0-9a-f]{64} of [0-9]+ bytes, observed sha256 [0-9a-f]{64} of 0 bytes",
     ),
     "fixed token in one place": (
         lambda n, d: change_code(n, d.vault, load_artifact("CXPTVault").immutables[0][3], bytes(31) + b"\x66"),
@@ -418,7 +418,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     ),
     "administrator of the timelock": (
         lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "grantRole", ADMIN_ROLE, checksum(STRANGER)),
-        f"administrators of the timelock: expected 0x[0-9a-f]{{40}}, observed 0x[0-9a-f]{{40}}, {STRANGER}",
+        f"administrators of the timelock: expected 0x[0-9a-f]{{40}}, observed .*{STRANGER}",
     ),
     "canceller of the timelock": (
         lambda n, d: call_as(
