@@ -63,12 +63,20 @@ def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
             "the record names no subscription manager and escrow; only what `rewards deploy` made is checked"
         )
     look = _Look(chain, deployment)
-    yield from look.at_token()
+    yield from inspect_token(chain, deployment.token)
     if deployment.timelock is not None:
         yield from look.at_timelock(deployment.timelock)
     yield from look.at_vault()
     yield from look.at_subscriptions(subscriptions)
     yield from look.at_escrow(escrow)
+
+
+def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:
+    """That a token calls itself CXPT; also one that was there before."""
+    contract = bind_contract(chain.web3, TOKEN, token)
+    for function, expected in (("symbol", _TOKEN_SYMBOL), ("decimals", str(_TOKEN_DECIMALS))):
+        with chain.translate_errors(f"calling {function} of the token"):
+            yield Fact(f"{function} of the token", expected, str(contract.functions[function]().call()))
 
 
 def _tell_fate(chain: Chain, transaction: str) -> str:
@@ -147,11 +155,6 @@ class _Look:
         self._chain, self._deployment = chain, deployment
         self._request = Request.from_json(deployment.asked)
         self._bound: dict[tuple[str, Address], Contract] = {}
-
-    def at_token(self) -> Iterator[Fact]:
-        token = self._deployment.token
-        yield Fact("symbol of the token", _TOKEN_SYMBOL, str(self._ask(TOKEN, token, "symbol")))
-        yield Fact("decimals of the token", str(_TOKEN_DECIMALS), str(self._ask(TOKEN, token, "decimals")))
 
     def at_timelock(self, timelock: Address) -> Iterator[Fact]:
         request = self._request

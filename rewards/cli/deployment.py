@@ -1,6 +1,7 @@
 """The deploy command: every contract onto a network, or what that would take, or whether what stands is right."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,7 +119,7 @@ def _print_deployed(done: "Deployed", as_json: bool) -> None:
     known |= {"settler": record.settler, "deployed_block": record.deployed_block, "first_epoch": record.first_epoch}
     known |= {"record": str(done.path), "sent": done.sent, "facts_verified": done.facts}
     if as_json:
-        print_json(known)
+        print_json(known | {"contracts": {name: asdict(one) for name, one in record.contracts.items()}})
         return
     known["sent"] = f"{done.sent} transactions" if done.sent else "nothing: it stood already"
     print_pairs((name.replace("_", " "), str(value)) for name, value in known.items())

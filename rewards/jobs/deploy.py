@@ -17,7 +17,7 @@ from rewards.chain.deployment import (
     require_writable,
     write_deployment,
 )
-from rewards.chain.inspection import inspect_code, inspect_state
+from rewards.chain.inspection import inspect_code, inspect_state, inspect_token
 from rewards.chain.journal import Journal, hold_folder, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
@@ -104,7 +104,7 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     signer = open_signer(settings, "deployer")
     request = make_request(arguments, network, signer.address)
     check_request(request, network)
-    _require_code(chain, request, network)
+    _require_contracts(chain, request, network)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     return Ground(sender, signer, request, out or deployment_path(network.chain_id))
 
@@ -161,9 +161,15 @@ def _parse(name: str, text: str) -> Address:
         raise UsageError(f"--{name}: {error}") from None
 
 
-def _require_code(chain: Chain, request: Request, network: Network) -> None:
-    if request.token is not None and not chain.has_code(request.token):
-        raise UsageError(f"--token {checksum(request.token)}: no contract is there on {chain.where}")
+def _require_contracts(chain: Chain, request: Request, network: Network) -> None:
+    """What is said to exist does, and is what it is said to be."""
+    if request.token is not None:
+        where = f"--token {checksum(request.token)}"
+        if not chain.has_code(request.token):
+            raise UsageError(f"{where}: no contract is there on {chain.where}")
+        for fact in inspect_token(chain, request.token):
+            if not fact.agrees:
+                raise UsageError(f"{where} is another token: {fact}")
     if request.admin is not None and network.public and not chain.has_code(request.admin):
         raise UsageError(
             f"--admin {checksum(request.admin)}: no contract is there on {chain.where}; the admin of a public Vault is "
@@ -220,7 +226,10 @@ def verify_deployment(chain: Chain, deployment: Deployment) -> int:
         found = list(inspect(chain, deployment))
         wrong = [str(fact) for fact in found if not fact.agrees]
         if wrong:
-            raise Disagreement(f"{len(wrong)} of {len(found)} facts of the deployment differ: {'; '.join(wrong)}")
+            raise Disagreement(
+                f"{len(wrong)} of {len(found)} facts of the deployment differ: {'; '.join(wrong)}; "
+                "see docs/runbook.md#deploying"
+            )
         facts += len(found)
     return facts
 

@@ -214,11 +214,18 @@ def test_what_only_local_allows_is_refused_in_public(station: Station, arguments
     assert station.sent == first
 
 
-def test_local_allows_a_short_delay_and_an_account_as_admin(station: Station) -> None:
+def test_local_allows_a_short_delay_an_account_as_admin_and_a_token_that_exists(station: Station) -> None:
     assert station(*roles(), "--timelock-delay", "0", "--json").document["sent"] == STEPS
     station.record.unlink()
     owned = roles(admin="0x" + "12" * 20, proposer=None, canceller=None)
-    assert station(*owned, "--json").document["sent"] == STEPS - 3
+    owned_by_account = station(*owned, "--json").document
+    assert owned_by_account["sent"] == STEPS - 3
+    station.record.unlink()
+    other = owned_by_account["subscription_manager"]
+    named = station(*roles(token=other, supply_to=None), status=4).error
+    assert "http://127.0.0.1" in named
+    again = station(*roles(token=owned_by_account["token"], supply_to=None), "--json").document
+    assert (again["token"], again["sent"]) == (owned_by_account["token"], STEPS - 2)
 
 
 def test_another_chain_is_refused_before_anything_else(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
