@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from rewards.chain.client import Chain, connect, request
+from rewards.chain.contracts import load_artifact
 from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.plan import find_created_address
+from rewards.chain.sender import Intent, Patience, Sender
 from rewards.chain.signers import LocalSigner
 from rewards.units import Address, checksum
 from tests.chain.conftest import start_anvil
@@ -226,6 +228,17 @@ def test_local_allows_a_short_delay_an_account_as_admin_and_a_token_that_exists(
     assert "http://127.0.0.1" in named
     again = station(*roles(token=owned_by_account["token"], supply_to=None), "--json").document
     assert (again["token"], again["sent"]) == (owned_by_account["token"], STEPS - 2)
+
+
+def test_token_that_is_not_cxpt_is_refused(station: Station, contracts: Path) -> None:
+    artifact = load_artifact("HostileToken", contracts / "test" / "artifacts")
+    sender = Sender(station.chain, Patience(pause_s=0, pause=lambda _: request(station.chain, "evm_mine")))
+    sender.send(Intent("a token", None, artifact.bytecode), LocalSigner(bytes.fromhex(KEY)))
+    first = station.sent
+    other = find_created_address(DEPLOYER, first - 1)
+    said = station(*roles(token=other, supply_to=None), status=2)
+    assert f"--token {checksum(other)} is another token: symbol of the token: expected CXPT, observed " in said.error
+    assert station.sent == first
 
 
 def test_another_chain_is_refused_before_anything_else(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
