@@ -71,12 +71,23 @@ def encode_call(name: str, function: str, arguments: Sequence[Any]) -> bytes:
     return bytes.fromhex(Web3().eth.contract(abi=load_artifact(name).abi).encode_abi(function, arguments)[2:])
 
 
-def timelock_arguments(
-    proposers: Sequence[Address], delay_s: int, administrator: Address = ZERO_ADDRESS
-) -> tuple[Any, ...]:
-    """The constructor's arguments of a timelock that anyone may execute. OpenZeppelin makes proposers cancellers too;
-    further cancellers are granted by an administrator, who then renounces, or by the timelock itself."""
-    return delay_s, [checksum(p) for p in proposers], [ZERO_ADDRESS], checksum(administrator)
+def timelock_arguments(delay_s: int, administrator: Address) -> tuple[Any, ...]:
+    """The constructor's arguments of a timelock that anyone may execute.
+
+    It starts without proposers: OpenZeppelin's constructor would make each of them a canceller too, and a stolen
+    proposer could then cancel its own removal. The administrator grants both roles and renounces.
+    """
+    return delay_s, [], [ZERO_ADDRESS], checksum(administrator)
+
+
+def timelock_calls(
+    proposers: Sequence[Address], cancellers: Sequence[Address], administrator: Address
+) -> list[tuple[str, str, tuple[bytes, str]]]:
+    """What the administrator of a new timelock does: for each call what it is for, the function and its arguments."""
+    grants = [("proposer", PROPOSER_ROLE, account) for account in proposers]
+    grants += [("canceller", CANCELLER_ROLE, account) for account in cancellers]
+    calls = [(f"{who} {account}", "grantRole", (role, checksum(account))) for who, role, account in grants]
+    return [*calls, ("renounce", "renounceRole", (ADMIN_ROLE, checksum(administrator)))]
 
 
 def deploy_token(sender: Sender, signer: Signer, on_signed: OnSigned | None = None) -> Address:
@@ -92,17 +103,12 @@ def deploy_timelock(
     delay_s: int = WEEK_S,
     on_signed: OnSigned | None = None,
 ) -> Address:
-    """Deploys the timelock that a production Vault has as its admin. The signer is its temporary administrator only
-    while there are further cancellers to grant."""
-    administrator = signer.address if cancellers else ZERO_ADDRESS
-    arguments = timelock_arguments(proposers, delay_s, administrator)
+    """Deploys the timelock that a production Vault has as its admin; the signer administers it only for a moment."""
+    arguments = timelock_arguments(delay_s, signer.address)
     timelock = _deploy(sender, signer, "TimelockController", arguments, on_signed)[0]
-    calls = [("grantRole", [CANCELLER_ROLE, checksum(account)]) for account in cancellers]
-    if calls:
-        calls.append(("renounceRole", [ADMIN_ROLE, checksum(signer.address)]))
-    for name, values in calls:
+    for purpose, name, values in timelock_calls(proposers, cancellers, signer.address):
         data = encode_call("TimelockController", name, values)
-        sender.send(Intent(f"{name} of the timelock", timelock, data), signer, on_signed)
+        sender.send(Intent(f"{purpose} of the timelock", timelock, data), signer, on_signed)
     return timelock
 
 

@@ -163,7 +163,7 @@ class _Look:
         expected = {
             "administrator": {timelock},
             "proposer": set(request.proposers),
-            "canceller": {*request.proposers, *request.cancellers},
+            "canceller": {*request.cancellers},
             "executor": {ZERO_ADDRESS},
         }
         granted = self._list_accounts(TIMELOCK, timelock, "RoleGranted")

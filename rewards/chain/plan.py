@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.chain.contracts import load_artifact
-from rewards.chain.deploy import (
-    ADMIN_ROLE,
-    CANCELLER_ROLE,
-    WEEK_S,
-    encode_call,
-    encode_creation,
-    timelock_arguments,
-)
+from rewards.chain.deploy import WEEK_S, encode_call, encode_creation, timelock_arguments, timelock_calls
 from rewards.chain.request import DAY_S, Request
 from rewards.errors import UsageError
 from rewards.units import SUPPLY, UNITS_PER_CXPT, Address, checksum, keccak
@@ -74,10 +67,9 @@ def make_plan(request: Request, next_nonce: int, signed: Mapping[str, int] | Non
     admin = request.admin
     if admin is None:
         delay_s = WEEK_S if request.timelock_delay_s is None else request.timelock_delay_s
-        admin = made.create(TIMELOCK, timelock_arguments(request.proposers, delay_s, request.deployer))
-        for account in request.cancellers:
-            made.call(f"canceller {account}", TIMELOCK, admin, "grantRole", (CANCELLER_ROLE, checksum(account)))
-        made.call("renounce", TIMELOCK, admin, "renounceRole", (ADMIN_ROLE, checksum(request.deployer)))
+        admin = made.create(TIMELOCK, timelock_arguments(delay_s, request.deployer))
+        for name, function, arguments in timelock_calls(request.proposers, request.cancellers, request.deployer):
+            made.call(name, TIMELOCK, admin, function, arguments)
     vault = made.create(VAULT, request.settings(admin).arguments(token))
     offers = [(offer.price, offer.days * DAY_S) for offer in request.offers]
     subscriptions = made.create(SUBSCRIPTIONS, (checksum(vault), checksum(admin), offers))

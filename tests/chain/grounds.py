@@ -20,8 +20,8 @@ ROLES = ("proposer", "canceller", "publisher", "attester", "guardian", "treasure
 HOLDERS = {role: Address("0x" + f"{0xA0 + i:02x}" * 20) for i, role in enumerate(ROLES)}
 SECOND_CANCELLER = Address("0x" + "b1" * 20)
 RICH = Address("0x" + "b2" * 20)
-STEPS = 9
-"""Transactions of `make_request`: five contracts, two cancellers, the administrator's leave, the supply."""
+STEPS = 10
+"""Transactions of `make_request`: five contracts, a proposer, two cancellers, the administrator's leave, the supply."""
 
 
 def make_request(deployer: Address, chain_id: int, **changes: Any) -> Request:

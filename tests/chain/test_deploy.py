@@ -244,15 +244,15 @@ def test_another_use_of_the_key_in_the_middle_stops_before_sending(embedded: Net
     ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
 
     def disturb(stage: str) -> None:
-        if stage.startswith("4 of"):
+        if stage.startswith("5 of"):
             embedded.sender.send(Intent("something else", RICH, b""), ground.signer)
 
-    with pytest.raises(ChainError, match=r"renounceRole .* planned with nonce 4, the chain gives 5") as caught:
-        deploy(ground, lambda stage: disturb(stage.replace("5 of", "4 of") if "5 of" in stage else ""))
+    with pytest.raises(ChainError, match=r"renounceRole .* planned with nonce 5, the chain gives 6") as caught:
+        deploy(ground, lambda stage: disturb(stage.replace("6 of", "5 of") if "6 of" in stage else ""))
     assert "run again" in str(caught.value)
-    assert count(ground) == 5
+    assert count(ground) == 6
     done = deploy(ground)
-    assert (done.sent, count(ground)) == (STEPS - 4, STEPS + 1)
+    assert (done.sent, count(ground)) == (STEPS - 5, STEPS + 1)
 
 
 def test_nonce_that_went_to_another_transaction_is_never_replaced_by_guess(embedded: Network, tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
         lambda n, d: call_as(
             n, d.admin, "TimelockController", d.timelock, "revokeRole", CANCELLER_ROLE, checksum(SECOND_CANCELLER)
         ),
-        f"cancellers of the timelock: expected .*, {SECOND_CANCELLER}, observed 0x[0-9a-f]{{40}}, 0x[0-9a-f]{{40}};",
+        f"cancellers of the timelock: expected .*, {SECOND_CANCELLER}, observed 0x[0-9a-f]{{40}};",
     ),
     "delay of the timelock": (
         lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "updateDelay", 5),

@@ -114,10 +114,11 @@ def test_created_address_is_that_of_the_rlp_library(nonce: int) -> None:
 def test_plan_has_one_order_and_consecutive_nonces() -> None:
     plan = make_plan(ask(), 7)
     assert [step.name for step in plan.steps if step.creates] == list_created(ask())
-    assert [step.nonce for step in plan.steps] == list(range(7, 16))
+    assert [step.nonce for step in plan.steps] == list(range(7, 17))
     assert [step.name.split()[0] for step in plan.steps] == [
         "CXPTToken",
         "TimelockController",
+        "proposer",
         "canceller",
         "canceller",
         "renounce",
@@ -129,8 +130,8 @@ def test_plan_has_one_order_and_consecutive_nonces() -> None:
     assert make_plan(ask(), 7) == plan
     later = make_plan(ask(), 20, {"CXPTToken": 7, "TimelockController": 8})
     assert (later.token, later.admin) == (plan.token, plan.admin)
-    assert [step.nonce for step in later.steps] == [7, 8, *range(20, 27)]
-    assert later.vault == find_created_address(DEPLOYER, 23)
+    assert [step.nonce for step in later.steps] == [7, 8, *range(20, 28)]
+    assert later.vault == find_created_address(DEPLOYER, 24)
 
 
 def test_what_exists_is_not_made_again() -> None:

@@ -29,8 +29,8 @@ KEY = "5ec7e7" * 10 + "beef"
 DEPLOYER = LocalSigner(bytes.fromhex(KEY)).address
 PASSWORD = "pass-of-the-endpoint"
 IDS = {"local": 31337, "agung": 9990, "peaq": 3338, "custom": 424_242}
-STEPS = 8
-"""Transactions of `roles`: five contracts, one canceller, the administrator's leave, the supply."""
+STEPS = 9
+"""Transactions of `roles`: five contracts, a proposer, a canceller, the administrator's leave, the supply."""
 
 
 def roles(**changes: str | None) -> list[str]:
@@ -127,7 +127,7 @@ def test_one_command_and_a_second_that_sends_nothing(station: Station) -> None:
     answer = done.document
     assert (answer["sent"], station.sent - first) == (STEPS, STEPS)
     assert (answer["chain_id"], answer["network"]) == (IDS[station.network], station.network)
-    assert answer["vault"] == plan["steps"][4]["address"]
+    assert answer["vault"] == plan["steps"][5]["address"]
     record = read_deployment(station.record)
     assert record.asked["timelock_delay"] == 604_800
     assert record.block_hash == station.chain.block(record.deployed_block).hash
@@ -143,7 +143,7 @@ def test_plan_for_people_has_steps_addresses_roles_and_cost(station: Station) ->
     shown = station(*roles(), "--dry-run").out
     for text in (
         "plan for local, chain 31337; nothing is sent",
-        find_created_address(DEPLOYER, first + 4),
+        find_created_address(DEPLOYER, first + 5),
         "deployment of UsageEscrow",
         f"{DEPLOYER} (the deployer)",
         RICH,
@@ -221,7 +221,7 @@ def test_local_allows_a_short_delay_an_account_as_admin_and_a_token_that_exists(
     station.record.unlink()
     owned = roles(admin="0x" + "12" * 20, proposer=None, canceller=None)
     owned_by_account = station(*owned, "--json").document
-    assert owned_by_account["sent"] == STEPS - 3
+    assert owned_by_account["sent"] == STEPS - 4
     station.record.unlink()
     other = owned_by_account["subscription_manager"]
     named = station(*roles(token=other, supply_to=None), status=4).error
