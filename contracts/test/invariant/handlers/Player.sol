@@ -22,6 +22,7 @@ abstract contract Player is Test {
     SubscriptionManager internal immutable subscriptions;
     UsageEscrow internal immutable escrow;
     string public name;
+    bool private _onPurpose;
 
     constructor(Books books_, string memory name_) {
         books = books_;
@@ -30,6 +31,13 @@ abstract contract Player is Test {
         subscriptions = books_.subscriptions();
         escrow = books_.escrow();
         name = name_;
+    }
+
+    /// @dev A call that is wrong on purpose is counted apart.
+    modifier wrongly() {
+        _onPurpose = true;
+        _;
+        _onPurpose = false;
     }
 
     /// @dev Without `refusal` the call must succeed; with one it must revert with just these bytes.
@@ -42,9 +50,9 @@ abstract contract Player is Test {
         if (refusal.length != 0) {
             vm.assertFalse(succeeded, string.concat(label, ": is refused"));
             vm.assertEq(keccak256(result), keccak256(refusal), string.concat(label, ": in these words"));
-            books.countRefused(name);
+            books.countRefused(_tallied());
         } else if (succeeded) {
-            books.countDone(name);
+            books.countDone(_tallied());
         } else {
             assembly ("memory-safe") {
                 revert(add(result, 32), mload(result))
@@ -52,8 +60,12 @@ abstract contract Player is Test {
         }
     }
 
+    function _tallied() private view returns (string memory) {
+        return _onPurpose ? string.concat(name, ", wrongly") : name;
+    }
+
     function _idle() internal {
-        books.countIdle(name);
+        books.countIdle(_tallied());
     }
 
     /// @dev A number below `n` that depends on seed and purpose alone.
