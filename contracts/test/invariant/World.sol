@@ -109,13 +109,14 @@ abstract contract World is VaultTest {
         _target(depositor, Depositor.transferOtherToken.selector, 0);
         for (uint256 i = 0; i < 3; i++) {
             address player = _player("Publisher");
-            _target(player, Publisher.publish.selector, Publisher.publishUnsound.selector);
+            _target(player, Publisher.publish.selector, i == 0 ? Publisher.publishUnsound.selector : bytes4(0));
             if (i == 0) _target(player, Publisher.publishRefused.selector, Publisher.publishAgain.selector);
             player = _player("Attester");
             _target(player, Attester.attest.selector, i == 0 ? Attester.attestWrongly.selector : bytes4(0));
             claimer = Claimer(_player("Claimer"));
             _target(address(claimer), Claimer.claim.selector, Claimer.claimMany.selector);
             if (i == 0) _target(address(claimer), Claimer.claimFromAny.selector, Claimer.claimMutated.selector);
+            _target(_player("Guardian"), Guardian.watch.selector, i == 0 ? Guardian.revoke.selector : bytes4(0));
         }
         _introduceCustomersAndSettler();
         _introduceOffice();
@@ -135,10 +136,8 @@ abstract contract World is VaultTest {
     }
 
     function _introduceOffice() private {
-        address player = _player("Guardian");
-        _target(player, Guardian.revoke.selector, Guardian.watch.selector);
-        _target(player, Guardian.pauseOrResume.selector, 0);
-        player = _player("Admin");
+        _target(_player("Guardian"), Guardian.pauseOrResume.selector, 0);
+        address player = _player("Admin");
         _target(player, Admin.changeSettings.selector, Admin.changeRoles.selector);
         _target(player, Admin.changeSales.selector, Admin.retire.selector);
         _target(player, Admin.rescue.selector, 0);
