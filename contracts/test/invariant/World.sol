@@ -90,7 +90,11 @@ abstract contract World is VaultTest {
             token.approve(address(vault), type(uint256).max);
             token.approve(address(subscriptions), type(uint256).max);
             token.approve(address(escrow), type(uint256).max);
+            escrow.deposit(400 * CXPT);
+            escrow.setDailyLimit(uint96(100 * CXPT));
             vm.stopPrank();
+            books.depositInEscrow(customer, 400 * CXPT);
+            books.setLimit(customer, 100 * CXPT);
         }
         books.addEarner(provider);
         books.addEarner(user);
