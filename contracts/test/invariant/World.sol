@@ -113,7 +113,7 @@ abstract contract World is VaultTest {
         _target(depositor, Depositor.transferOtherToken.selector, 0);
         for (uint256 i = 0; i < 3; i++) {
             address player = _player("Publisher");
-            _target(player, Publisher.publish.selector, i == 0 ? Publisher.publishUnsound.selector : bytes4(0));
+            _target(player, Publisher.publish.selector, i < 2 ? Publisher.publishUnsound.selector : bytes4(0));
             if (i == 0) _target(player, Publisher.publishRefused.selector, Publisher.publishAgain.selector);
             player = _player("Attester");
             _target(player, Attester.attest.selector, i == 0 ? Attester.attestWrongly.selector : bytes4(0));

@@ -53,9 +53,9 @@ contract Attester is Player {
         if (attested) books.attest(attester);
     }
 
-    /// @dev One wrong root in three finds attesters that confirm it.
+    /// @dev One wrong root in two finds attesters that confirm it.
     function _agrees(uint256 publication) private view returns (bool) {
-        return books.publication(publication).sound || uint256(books.publication(publication).root) % 3 == 0;
+        return books.publication(publication).sound || uint256(books.publication(publication).root) % 2 == 0;
     }
 
     /// @dev An attester that has confirmed the root or one that has not, if there is one.
