@@ -32,6 +32,10 @@ interface Vm {
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
     function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
+    function parseJsonTypeArray(string calldata json, string calldata key, string calldata typeDescription)
+        external
+        pure
+        returns (bytes memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function toString(uint256 value) external pure returns (string memory);
     function snapshotGasLastCall(string calldata name) external returns (uint256 gasUsed);
@@ -41,6 +45,7 @@ interface Vm {
     function assertEq(address left, address right, string calldata label) external pure;
     function assertEq(bytes32 left, bytes32 right, string calldata label) external pure;
     function assertEq(bool left, bool right, string calldata label) external pure;
+    function assertEq(bytes calldata left, bytes calldata right, string calldata label) external pure;
     function assertEq(string calldata left, string calldata right, string calldata label) external pure;
     function assertLe(uint256 left, uint256 right, string calldata label) external pure;
     function assertGe(uint256 left, uint256 right, string calldata label) external pure;
