@@ -21,6 +21,12 @@ abstract contract Symbolic is VaultTest {
         return svm.createUint(96, name);
     }
 
+    /// @notice Sends a call to the Vault, whatever becomes of it.
+    function _send(address caller, bytes memory data) internal returns (bool done) {
+        vm.prank(caller);
+        (done,) = address(vault).call(data);
+    }
+
     /// @notice 1 or 2.
     function _anyPool(string memory name) internal returns (uint8) {
         return svm.createBool(name) ? PROVIDER : USER;
