@@ -29,8 +29,8 @@ contract ClaimChecks is Symbolic {
     function check_two_roots_pay_the_larger_amount(uint256 smaller, uint256 larger, bool newestFirst) external {
         uint8 pool = _anyPool("pool");
         vm.assume(smaller <= larger && larger <= 400 * CXPT);
-        _activate(FIRST, ClaimTree.hash(ClaimTree.Leaf(pool, provider, smaller)), smaller, smaller);
-        _activate(FIRST + 1, ClaimTree.hash(ClaimTree.Leaf(pool, provider, larger)), larger, larger);
+        _activate(FIRST, ClaimTree.hash(ClaimTree.Leaf(pool, provider, smaller)), 400 * CXPT, 400 * CXPT);
+        _activate(FIRST + 1, ClaimTree.hash(ClaimTree.Leaf(pool, provider, larger)), 400 * CXPT, 400 * CXPT);
         if (newestFirst) vault.claim(FIRST + 1, pool, provider, larger, _none);
         vault.claim(FIRST, pool, provider, smaller, _none);
         assert(token.balanceOf(provider) == (newestFirst ? larger : smaller));
