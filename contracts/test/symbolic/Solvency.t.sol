@@ -84,13 +84,14 @@ contract SolvencyChecks is Symbolic {
 
     /// @dev As `_assertSolvent`, with plain assertions, which halmos reads.
     function _check() private view {
-        ICXPTVault.RewardPool memory pools = vault.pools();
-        uint256 owed = pools.protocolAmount + pools.providerAmount + pools.userAmount;
         for (uint8 pool = PROVIDER; pool <= USER; pool++) {
             assert(vault.claimedTotal(pool) <= vault.promised(pool));
             assert(vault.promised(pool) <= vault.deposited(pool));
-            owed += vault.promised(pool) - vault.claimedTotal(pool);
         }
+        // Only now: the pools are differences, which revert where they would be negative.
+        ICXPTVault.RewardPool memory pools = vault.pools();
+        uint256 owed = pools.protocolAmount + pools.providerAmount + pools.userAmount;
+        owed += vault.liability(PROVIDER) + vault.liability(USER);
         assert(token.balanceOf(address(vault)) >= owed);
     }
 }
