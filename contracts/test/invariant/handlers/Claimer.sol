@@ -55,9 +55,10 @@ contract Claimer is Player {
         _claimMany(seed, index, shown);
     }
 
-    /// @notice Every leaf of a root, one by one.
+    /// @notice Every leaf of a root, one by one; the zero root has none.
     function claimAll(uint256 index) external {
         ClaimTree.Leaf[] memory leaves = books.leaves(index);
+        if (leaves.length == 0) return;
         bytes32[] memory nodes = leaves.build();
         for (uint256 i = 0; i < leaves.length; i++) {
             _claimShown(i, index, Shown(leaves[i], nodes.prove(leaves[i]), true));
