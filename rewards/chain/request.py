@@ -11,7 +11,8 @@ from rewards.units import MAX_AMOUNT, Address, checksum, format_cxpt, parse_addr
 
 HOUR_S, DAY_S = 3600, 24 * 3600
 MIN_ACTIVATION_S, MAX_ACTIVATION_S = HOUR_S, 20 * HOUR_S
-FIRST_EPOCH_BOUND = 2**24
+FIRST_EPOCH_BOUND = 2**24 - 1
+"""The number of this epoch could not be published: the next one would not fit."""
 PERIOD_BOUND_S = 2**32
 
 
@@ -174,7 +175,7 @@ def check_request(request: Request, network: Network) -> None:
         raise UsageError("--supply-to with --token: the supply of a token that exists is not the deployer's to give")
     if request.supply_to == request.deployer:
         raise UsageError(f"--supply-to {checksum(request.deployer)} is the deployer; leave it out to keep the supply")
-    _check_numbers(request)
+    _check_numbers(request, network)
 
 
 def _check_administration(request: Request, network: Network) -> None:
@@ -195,7 +196,7 @@ def _check_administration(request: Request, network: Network) -> None:
         )
 
 
-def _check_numbers(request: Request) -> None:
+def _check_numbers(request: Request, network: Network) -> None:
     bounds = {
         "--first-epoch": (request.first_epoch, 0, FIRST_EPOCH_BOUND - 1),
         "--activation-delay": (request.activation_delay_s, MIN_ACTIVATION_S, MAX_ACTIVATION_S),
@@ -204,6 +205,11 @@ def _check_numbers(request: Request) -> None:
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
             raise UsageError(f"{name} {value}: give {low} to {high}")
+    if network.public and request.max_epoch_amount == MAX_AMOUNT:
+        raise UsageError(
+            f"no limit of an epoch is given for {network.name}; give --max-epoch-amount CXPT, which bounds what a wrong "
+            "root can promise"
+        )
     if not 0 <= request.max_epoch_amount <= MAX_AMOUNT:
         raise UsageError(
             f"--max-epoch-amount {format_cxpt(request.max_epoch_amount)} is more than the Vault can hold, "

@@ -11,7 +11,7 @@ from rewards.chain.networks import choose_network
 from rewards.chain.plan import find_created_address, list_created, make_plan, name_arguments
 from rewards.chain.request import Offer, Request, check_request, compare_requests
 from rewards.errors import UsageError
-from rewards.units import Address, checksum, keccak
+from rewards.units import MAX_AMOUNT, Address, checksum, keccak
 from tests.chain.grounds import CXPT, HOLDERS, LOCAL, PUBLIC, ROLES, make_request
 
 DEPLOYER = Address("0x" + "c1" * 20)
@@ -72,7 +72,7 @@ def test_no_role_is_the_admin_or_the_token(role: str) -> None:
         ({"activation_delay_s": 72_001}, "--activation-delay 72001: give 3600 to 72000"),
         ({"attesters_required": 2}, "--attesters 2: give 1 to 1"),
         ({"attesters_required": 0}, "--attesters 0: give 1 to 1"),
-        ({"first_epoch": 2**24}, "--first-epoch 16777216: give 0 to 16777215"),
+        ({"first_epoch": 2**24 - 1}, "--first-epoch 16777215: give 0 to 16777214"),
         ({"max_epoch_amount": 2**96}, "--max-epoch-amount 79,228,162,514.264337593543950336 is more than"),
         ({"timelock_delay_s": -1}, "--timelock-delay -1 on local"),
     ],
@@ -81,6 +81,13 @@ def test_what_no_deployment_may_have(changes: dict[str, Any], message: str) -> N
     with pytest.raises(UsageError) as caught:
         check_request(ask(**changes), LOCAL)
     assert message in str(caught.value)
+
+
+def test_a_public_network_needs_a_limit_of_an_epoch() -> None:
+    without = ask(timelock_delay_s=WEEK, max_epoch_amount=MAX_AMOUNT)
+    with pytest.raises(UsageError, match="no limit of an epoch is given for agung; give --max-epoch-amount CXPT"):
+        check_request(without, PUBLIC)
+    check_request(ask(max_epoch_amount=MAX_AMOUNT), LOCAL)
 
 
 def test_a_week_is_shorter_on_local_alone() -> None:

@@ -35,7 +35,13 @@ STEPS = 9
 
 def roles(**changes: str | None) -> list[str]:
     """One address for each role, and a plan; `None` leaves one out."""
-    given: dict[str, str | None] = {**HOLDERS, "plan": "9.5/30", "supply_to": RICH, **changes}
+    given: dict[str, str | None] = {
+        **HOLDERS,
+        "plan": "9.5/30",
+        "supply_to": RICH,
+        "max_epoch_amount": "1000",
+        **changes,
+    }
     return [
         part
         for name, value in given.items()

@@ -5,7 +5,7 @@ import {IFeePayer} from "./IFeePayer.sol";
 
 /// @title Subscriptions to the Cxmpute network
 /// @notice Sells time on plans for CXPT. What is paid becomes fees of the Vault in the same transaction; this contract
-/// never holds money. Nothing that is paid for can be taken away: not by the owner, not by `cancel`.
+/// holds none of it. Nothing that is paid for can be taken away: not by the owner, not by `cancel`.
 /// @dev Prices are base units of CXPT (10^-18) for one period, periods are seconds, times are seconds since 1970.
 interface ISubscriptionManager is IFeePayer {
     /// @notice What can be bought. A price of zero: not sold at present. The period of a plan never changes.
@@ -59,7 +59,7 @@ interface ISubscriptionManager is IFeePayer {
     function subscribe(uint256 plan, uint256 periods, uint256 maxTotal) external;
 
     /// @notice As `subscribe`, with the caller's ERC-2612 permit over `maxTotal`. A permit that fails does not matter when
-    /// the allowance suffices.
+    /// the allowance suffices. What of `maxTotal` is not spent stays as an allowance, which only the caller can use.
     function subscribeWithPermit(
         uint256 plan,
         uint256 periods,

@@ -51,7 +51,9 @@ contract ActiveRootChecks is Symbolic {
     function _assertUnchanged(address caller, bytes memory data) private {
         ICXPTVault.RootRecord memory before = vault.rootAt(FIRST);
         assert(before.status == ICXPTVault.RootStatus.Active);
+        uint256 protocolAmount = vault.pools().protocolAmount;
         _send(caller, data);
+        assert(caller == treasurer || vault.pools().protocolAmount >= protocolAmount);
         ICXPTVault.RootRecord memory later = vault.rootAt(FIRST);
         assert(later.root == before.root);
         assert(later.manifestHash == before.manifestHash);
@@ -81,6 +83,12 @@ contract ActiveRootChecks is Symbolic {
         if (call == 14) return abi.encodeCall(ICXPTVault.setAttestersRequired, (uint8(a)));
         if (call == 15) {
             return abi.encodeCall(ICXPTVault.setRole, (address(uint160(a)), ICXPTVault.Role(b % 6)));
+        }
+        if (call == 16) return abi.encodeCall(ICXPTVault.depositFeesWithPermit, (a, b, 0, c, c));
+        if (call == 17) {
+            ICXPTVault.ClaimItem[] memory items = new ICXPTVault.ClaimItem[](1);
+            items[0] = ICXPTVault.ClaimItem(1, provider, b, _none);
+            return abi.encodeCall(ICXPTVault.claimMany, (a, items));
         }
         return abi.encodeCall(ICXPTVault.rescue, (token, stranger, a));
     }

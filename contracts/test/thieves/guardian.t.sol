@@ -82,19 +82,36 @@ contract GuardianThiefTest is ThiefTest {
         _assertPromisesArePaid();
     }
 
+    function test_GivenItLiftsItsPausesJustBeforeItIsReplaced() external {
+        _pauseClaims();
+        bytes[] memory calls = _replace(guardian, ICXPTVault.Role.Guardian);
+        _scheduleBatch(_ofVault(2), calls);
+        vm.warp(block.timestamp + WEEK);
+        vm.prank(guardian);
+        vault.resumeClaims();
+        // it should be replaced all the same: the batch changes roles alone, and nothing in it can fail
+        _executeBatch(_ofVault(2), calls);
+        vm.assertTrue(vault.roleOf(guardian) == ICXPTVault.Role.None, "role");
+        // it should leave its successor no pause of claims before the 44 days are over
+        vm.prank(replacement);
+        vm.expectRevert(abi.encodeWithSelector(ICXPTVault.PauseTooSoon.selector, _began + 44 days));
+        vault.pauseClaims();
+        _assertPromisesArePaid();
+    }
+
     function test_GivenTheGuardianIsReplaced() external {
         _pauseClaims();
         vm.prank(guardian);
         vault.pausePublishing();
-        bytes[] memory replace = _replace(guardian, ICXPTVault.Role.Guardian);
-        bytes[] memory calls = new bytes[](4);
-        (calls[0], calls[1]) = (replace[0], replace[1]);
-        calls[2] = abi.encodeCall(ICXPTVault.resumeClaims, ());
-        calls[3] = abi.encodeCall(ICXPTVault.resumePublishing, ());
-        _scheduleBatch(_ofVault(4), calls);
+        bytes[] memory calls = _replace(guardian, ICXPTVault.Role.Guardian);
+        _scheduleBatch(_ofVault(2), calls);
         vm.warp(block.timestamp + WEEK);
         _assertClaimsHeldUntil(_began + 14 days);
-        _executeBatch(_ofVault(4), calls);
+        _executeBatch(_ofVault(2), calls);
+        vm.startPrank(replacement);
+        vault.resumeClaims();
+        vault.resumePublishing();
+        vm.stopPrank();
         // it should be refused after seven days
         _publish(NEXT, _owed().build()[0], 840 * CXPT, 420 * CXPT);
         vm.prank(guardian);
@@ -103,7 +120,7 @@ contract GuardianThiefTest is ThiefTest {
         vm.prank(guardian);
         vm.expectRevert(_noRole(guardian));
         vault.pauseClaims();
-        // it should not keep the admin from resuming claims at once
+        // it should not keep its successor from resuming claims at once
         _assertPromisesArePaid();
         // it should not keep the next root from paying what everybody is owed
         _attest(NEXT);
