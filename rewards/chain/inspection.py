@@ -15,7 +15,7 @@ from rewards.chain.deployment import Deployment
 from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode
 from rewards.chain.request import DAY_S, Request
 from rewards.chain.vault import ROLES
-from rewards.errors import UsageError
+from rewards.errors import ChainError, UsageError
 from rewards.units import PROVIDER, USER, ZERO_ADDRESS, Address, checksum, keccak
 
 _TOKEN_NAME, _TOKEN_SYMBOL, _TOKEN_DECIMALS = b"Cxmpute Token", "CXPT", 18
@@ -66,9 +66,36 @@ def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
     yield from inspect_token(chain, deployment.token)
     if deployment.timelock is not None:
         yield from look.at_timelock(deployment.timelock)
+    else:
+        yield from inspect_admin(chain, Request.from_json(deployment.asked))
     yield from look.at_vault()
     yield from look.at_subscriptions(subscriptions)
     yield from look.at_escrow(escrow)
+
+
+def inspect_admin(chain: Chain, request: Request) -> Iterator[Fact]:
+    """That no key of this deployment has a role in a timelock that was there before; nothing where the admin is none.
+
+    A timelock whose own deployment was broken off still has its deployer as administrator.
+    """
+    if request.admin is None:
+        return
+    contract = bind_contract(chain.web3, TIMELOCK, request.admin)
+    try:
+        with chain.translate_errors("asking the admin for its delay"):
+            contract.functions.getMinDelay().call()
+    except ChainError:
+        return  # an account or a multisig: it has no roles to look at
+    for who, account in request.holders():
+        if who == "admin":
+            continue
+        with chain.translate_errors("asking the admin for roles"):
+            held = [
+                label
+                for label, role in _TIMELOCK_ROLES.items()
+                if contract.functions.hasRole(role, checksum(account)).call()
+            ]
+        yield Fact(f"role of the {who} {account} in the timelock", "none", ", ".join(held) or "none")
 
 
 def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:

@@ -11,7 +11,7 @@ from rewards.cli.answers import print_json, print_lines, print_pairs, print_tabl
 from rewards.cli.failures import Unfinished
 from rewards.cli.options import AsJson, Verbose
 from rewards.cli.stages import Stages
-from rewards.errors import ChainError
+from rewards.errors import ChainError, UsageError
 
 if TYPE_CHECKING:
     from rewards.jobs.deploy import Deployed, Planned
@@ -75,6 +75,30 @@ def deploy(
     from rewards.jobs.deploy import deploy as deploy_contracts
     from rewards.jobs.settings import load_settings
 
+    arguments = Arguments(
+        holders={
+            "proposer": proposer or (),
+            "canceller": canceller or (),
+            "publisher": publisher or (),
+            "attester": attester or (),
+            "guardian": guardian or (),
+            "treasurer": treasurer or (),
+            "settler": settler or (),
+        },
+        token=token,
+        admin=admin,
+        supply_to=supply_to,
+        plans=plan or (),
+        timelock_delay_s=timelock_delay,
+        first_epoch=first_epoch,
+        activation_delay_s=activation_delay,
+        attesters_required=attesters,
+        max_epoch_amount=max_epoch_amount,
+    )
+    if check and (dry_run or arguments != Arguments(holders=dict.fromkeys(arguments.holders, ()))):
+        raise UsageError(
+            "--check compares the chain with the record, not with options; leave out all but --network, --out, --json"
+        )
     settings = load_settings()
     outcome: Planned | Deployed
     with Stages(1, verbose) as stages:
@@ -82,26 +106,6 @@ def deploy(
             stages.report("verify code, roles and settings")
             outcome = check_deployment(settings, network, out)
         else:
-            arguments = Arguments(
-                holders={
-                    "proposer": proposer or (),
-                    "canceller": canceller or (),
-                    "publisher": publisher or (),
-                    "attester": attester or (),
-                    "guardian": guardian or (),
-                    "treasurer": treasurer or (),
-                    "settler": settler or (),
-                },
-                token=token,
-                admin=admin,
-                supply_to=supply_to,
-                plans=plan or (),
-                timelock_delay_s=timelock_delay,
-                first_epoch=first_epoch,
-                activation_delay_s=activation_delay,
-                attesters_required=attesters,
-                max_epoch_amount=max_epoch_amount,
-            )
             stages.report("ask the chain what a deployment takes")
             ground = survey(settings, network, arguments, out)
             outcome = plan_deployment(ground) if dry_run else deploy_contracts(ground, stages.report)

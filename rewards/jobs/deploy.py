@@ -17,7 +17,7 @@ from rewards.chain.deployment import (
     require_writable,
     write_deployment,
 )
-from rewards.chain.inspection import inspect_code, inspect_state, inspect_token
+from rewards.chain.inspection import inspect_admin, inspect_code, inspect_state, inspect_token
 from rewards.chain.journal import Journal, hold_folder, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
@@ -28,7 +28,7 @@ from rewards.errors import ChainError, Disagreement, UsageError
 from rewards.jobs.chain import open_signer
 from rewards.jobs.settings import Settings
 from rewards.ports import Receipt
-from rewards.units import MAX_AMOUNT, Address, checksum, parse_address, parse_cxpt
+from rewards.units import MAX_AMOUNT, ZERO_ADDRESS, Address, checksum, parse_address, parse_cxpt
 
 SUPPLY_STEP = "supply"
 
@@ -175,6 +175,12 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
             f"--admin {checksum(request.admin)}: no contract is there on {chain.where}; the admin of a public Vault is "
             "a timelock or a multisig"
         )
+    for fact in inspect_admin(chain, request):
+        if not fact.agrees:
+            raise UsageError(
+                f"--admin {checksum(request.admin or ZERO_ADDRESS)}: {fact}; a key of this deployment must have no part in "
+                "its admin, let it renounce or give another admin"
+            )
 
 
 def plan_deployment(ground: Ground) -> Planned | Deployed:

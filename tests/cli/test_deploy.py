@@ -15,6 +15,7 @@ import pytest
 
 from rewards.chain.client import Chain, connect, request
 from rewards.chain.contracts import load_artifact
+from rewards.chain.deploy import ADMIN_ROLE, encode_call, encode_creation, timelock_arguments
 from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.plan import find_created_address
 from rewards.chain.sender import Intent, Patience, Sender
@@ -234,6 +235,31 @@ def test_local_allows_a_short_delay_an_account_as_admin_and_a_token_that_exists(
     assert "http://127.0.0.1" in named
     again = station(*roles(token=owned_by_account["token"], supply_to=None), "--json").document
     assert (again["token"], again["sent"]) == (owned_by_account["token"], STEPS - 2)
+
+
+def test_check_takes_no_options_that_it_would_not_compare(station: Station) -> None:
+    for more in (["--publisher", HOLDERS["publisher"]], ["--timelock-delay", "1"], ["--dry-run"]):
+        assert (
+            "--check compares the chain with the record, not with options" in station("--check", *more, status=2).error
+        )
+
+
+def test_timelock_that_the_deployer_still_administers_is_refused(station: Station) -> None:
+    """What a deployment leaves that was broken off before the deployer renounced."""
+    signer = LocalSigner(bytes.fromhex(KEY))
+    sender = Sender(station.chain, Patience(pause_s=0, pause=lambda _: request(station.chain, "evm_mine")))
+    data = encode_creation("TimelockController", timelock_arguments(604_800, signer.address))
+    sender.send(Intent("a timelock", None, data), signer)
+    first = station.sent
+    timelock = find_created_address(DEPLOYER, first - 1)
+    owned = roles(admin=timelock, proposer=None, canceller=None)
+    said = station(*owned, status=2)
+    assert f"role of the deployer {DEPLOYER} in the timelock: expected none, observed administrator" in said.error
+    assert station.sent == first
+    leave = encode_call("TimelockController", "renounceRole", (ADMIN_ROLE, checksum(DEPLOYER)))
+    sender.send(Intent("leave", timelock, leave), signer)
+    assert station(*owned, "--json").document["admin"] == timelock
+    assert "facts verified" in station("--check").out
 
 
 def test_token_that_is_not_cxpt_is_refused(station: Station, contracts: Path) -> None:
