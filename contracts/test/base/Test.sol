@@ -34,6 +34,7 @@ interface Vm {
     function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function toString(uint256 value) external pure returns (string memory);
+    function parseUint(string calldata text) external pure returns (uint256);
     function snapshotGasLastCall(string calldata name) external returns (uint256 gasUsed);
     function assertTrue(bool condition, string calldata label) external pure;
     function assertFalse(bool condition, string calldata label) external pure;
@@ -41,6 +42,7 @@ interface Vm {
     function assertEq(address left, address right, string calldata label) external pure;
     function assertEq(bytes32 left, bytes32 right, string calldata label) external pure;
     function assertEq(bool left, bool right, string calldata label) external pure;
+    function assertEq(bytes calldata left, bytes calldata right, string calldata label) external pure;
     function assertEq(string calldata left, string calldata right, string calldata label) external pure;
     function assertLe(uint256 left, uint256 right, string calldata label) external pure;
     function assertGe(uint256 left, uint256 right, string calldata label) external pure;
