@@ -1,8 +1,9 @@
 # `make` prints what there is. Everything runs inside .venv, which `.ci/set-up` makes once and leaves alone after.
 BIN := .venv/bin
+NPM := contracts/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up demo test check bench contracts lock clean
+.PHONY: help set-up demo test check bench contracts audit artifacts lock clean
 # Libraries send no telemetry from here.
 export DO_NOT_TRACK := 1
 
@@ -29,8 +30,22 @@ check: set-up ## lint, format, types, floors of the house, lock file
 bench: set-up ## stage times, rows a second and peak memory, as a table and JSON
 	$(BIN)/python -m tests.bench $(ARGS)
 
-contracts: ## compile the contracts again and write their artifacts (needs Node)
-	cd contracts && npm ci --no-audit --no-fund && node script/compile.js
+contracts: set-up $(NPM) ## compile, unit tests, fuzz, invariants, vectors and gas of the contracts (needs Node)
+	cd contracts && node script/compile.js --check
+	cd contracts && bin/forge fmt --check && bin/forge build --sizes
+	cd contracts && bin/forge test $(ARGS)
+	$(BIN)/python -m tests.gas --check
+
+audit: set-up $(NPM) ## symbolic checks, static analysis and mutation of the contracts (takes hours)
+	.ci/audit/run-static
+	.ci/audit/run-symbolic
+	.ci/audit/run-mutation
+
+artifacts: $(NPM) ## compile the contracts again and write their artifacts (needs Node)
+	cd contracts && node script/compile.js
+
+$(NPM): contracts/package-lock.json
+	cd contracts && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json
 
 lock: set-up ## lock the packages again after a change of pyproject.toml; ARGS=--upgrade takes the newest
 	$(BIN)/python -m venv --clear .venv/lock
@@ -41,5 +56,5 @@ lock: set-up ## lock the packages again after a change of pyproject.toml; ARGS=-
 
 clean: ## remove everything that set-up, tools and tests made; data/ and out/ stay
 	rm -rf .venv *.egg-info build .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
-	rm -rf contracts/node_modules contracts/cache
+	rm -rf contracts/node_modules contracts/cache contracts/out
 	find rewards flows tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +
