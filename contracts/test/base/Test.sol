@@ -32,9 +32,12 @@ interface Vm {
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
     function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
+    function parseJsonTypeArray(string calldata json, string calldata key, string calldata typeDescription)
+        external
+        pure
+        returns (bytes memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function toString(uint256 value) external pure returns (string memory);
-    function parseUint(string calldata text) external pure returns (uint256);
     function snapshotGasLastCall(string calldata name) external returns (uint256 gasUsed);
     function assertTrue(bool condition, string calldata label) external pure;
     function assertFalse(bool condition, string calldata label) external pure;

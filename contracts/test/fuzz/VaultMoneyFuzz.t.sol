@@ -204,6 +204,41 @@ contract VaultMoneyFuzz is FuzzTest {
         vm.assertEq(other.deposited(pool), refusal.length == 0 ? first + second : first, "deposited");
     }
 
+    /// @notice Over any row of fees of any size: a deposit is refused exactly when it, or what a pool was ever given, does
+    /// not fit 96 bits, and a refused one leaves every pool as it was.
+    function testFuzz_FeesFit96BitsInEveryPool(uint256[4] memory amounts, uint256 protocolBp, uint256 providerBp)
+        external
+    {
+        (CXPTVault other, HostileToken coin) = _otherVault();
+        protocolBp = bound(protocolBp, 0, 5_000);
+        providerBp = bound(providerBp, 0, 10_000 - protocolBp);
+        vm.prank(admin);
+        other.setSplit(uint16(protocolBp), uint16(providerBp), uint16(10_000 - protocolBp - providerBp));
+        coin.approve(address(other), type(uint256).max);
+        uint256[3] memory sums;
+        for (uint256 i = 0; i < 4; i++) {
+            uint256 amount = amounts[i] % 8 == 0 ? bound(amounts[i], MOST + 1, 2 ** 97) : bound(amounts[i], 1, MOST);
+            uint256[3] memory shares;
+            shares[1] = amount * providerBp / 10_000;
+            shares[2] = amount * (10_000 - protocolBp - providerBp) / 10_000;
+            shares[0] = amount - shares[1] - shares[2];
+            bytes memory refusal;
+            for (uint256 j = 3; j > 0; j--) {
+                (uint256 share, uint256 room) = (shares[j - 1], MOST - sums[j - 1]);
+                if (share > room) refusal = abi.encodeWithSelector(ICXPTVault.DepositTooLarge.selector, room, share);
+            }
+            if (amount > MOST) refusal = abi.encodeWithSelector(ICXPTVault.DepositTooLarge.selector, MOST, amount);
+            _expect(refusal, address(this), address(other), abi.encodeCall(other.depositFees, (amount)), "deposit");
+            for (uint256 j = 0; j < 3 && refusal.length == 0; j++) {
+                sums[j] += shares[j];
+            }
+        }
+        vm.assertEq(other.pools().protocolAmount, sums[0], "protocol");
+        vm.assertEq(other.pools().providerAmount, sums[1], "provider");
+        vm.assertEq(other.pools().userAmount, sums[2], "user");
+        vm.assertEq(coin.balanceOf(address(other)), sums[0] + sums[1] + sums[2], "held");
+    }
+
     /// @notice A token that keeps anything of a transfer is refused with what arrived; one that keeps nothing is taken.
     function testFuzz_ATokenThatKeepsAFeeIsRefused(uint256 amount, uint256 feeBp) external {
         (CXPTVault other, HostileToken coin) = _otherVault();

@@ -32,12 +32,10 @@ contract VaultRootsFuzz is FuzzTest {
             last[i] = bound(last[i], 0, 300 * CXPT);
             limits[i] = bound(limits[i], 0, 600 * CXPT);
         }
-        // Mostly totals near the rules; a quarter of them anything.
-        if (choice % 4 != 0) draft.providerTotal = bound(draft.providerTotal, 0, 900 * CXPT);
-        if (choice % 4 != 1) draft.userTotal = bound(draft.userTotal, 0, 500 * CXPT);
-        if (choice % 5 == 0) draft.root = 0;
-        if (choice % 7 == 0) (draft.providerTotal, draft.userTotal) = (last[0], last[1]);
-        if (choice % 35 == 0) (last, draft.providerTotal, draft.userTotal) = ([uint256(0), 0], 0, 0);
+        draft.providerTotal = _nearARule(draft.providerTotal, last[0], held[0], limits[0], choice % 16);
+        draft.userTotal = _nearARule(draft.userTotal, last[1], held[1], limits[1], choice / 16 % 16);
+        if (choice / 256 % 5 == 0) draft.root = 0;
+        if (choice / 256 % 20 == 0) (last, draft.providerTotal, draft.userTotal) = ([uint256(0), 0], 0, 0);
         _activate(FIRST, ROOT, last[0], last[1]);
         vm.startPrank(admin);
         vault.setMaxEpochAmount(PROVIDER, uint96(limits[0]));
@@ -142,6 +140,38 @@ contract VaultRootsFuzz is FuzzTest {
         if (asked % 3 == 0) asked = expected - asked % 2;
         vm.warp(asked);
         vm.assertEq(uint8(vault.rootAt(FIRST).status), asked < expected ? 1 : 2, "active on the second");
+    }
+
+    /// @notice Whoever of three confirms, in whatever order and how often: each counts once, and none counts once there
+    /// are enough.
+    function testFuzz_AnAttesterCountsOnce(uint256 needed, uint8[6] calldata order) external {
+        needed = bound(needed, 1, 4);
+        vm.startPrank(admin);
+        vault.setRole(stranger, ICXPTVault.Role.Attester);
+        vault.setAttestersRequired(uint8(needed));
+        vm.stopPrank();
+        bytes32 publication = _publish(FIRST, ROOT, 1, 1);
+        address[3] memory attesters = [attester, attester2, stranger];
+        bool[3] memory confirmed;
+        uint256 missing = needed;
+        for (uint256 i = 0; i < 6; i++) {
+            uint256 who = order[i] % 3;
+            bytes memory refusal;
+            if (confirmed[who]) {
+                refusal = abi.encodeWithSelector(ICXPTVault.AlreadyAttested.selector, FIRST, attesters[who]);
+            } else if (missing == 0) {
+                refusal = abi.encodeWithSelector(ICXPTVault.AttestationsComplete.selector, FIRST);
+            } else {
+                confirmed[who] = true;
+                missing--;
+            }
+            bytes memory data = abi.encodeCall(vault.attestRoot, (FIRST, publication));
+            _expect(refusal, attesters[who], address(vault), data, "attestation");
+            vm.assertEq(vault.rootAt(FIRST).attestationsMissing, missing, "missing");
+            vm.assertEq(vault.hasAttested(publication, attesters[who]), confirmed[who], "recorded");
+        }
+        vm.warp(START + 1 days);
+        vm.assertEq(uint8(vault.rootAt(FIRST).status), missing == 0 ? 2 : 1, "active with enough alone");
     }
 
     /// @notice Whatever time passes, a root short of confirmations never pays.
@@ -350,6 +380,22 @@ contract VaultRootsFuzz is FuzzTest {
         bytes32 words = keccak256(abi.encode(FIRST + 1, ROOT, MANIFEST, 2, 2, 0));
         _expect(refusal, attester, address(vault), abi.encodeCall(vault.attestRoot, (FIRST + 1, words)), "attestation");
         vm.assertEq(vault.publishingPausedUntil(), end, "until");
+    }
+
+    /// @dev Any total, one that most rules allow, or one on either side of a rule's edge.
+    function _nearARule(uint256 total, uint256 last, uint256 held, uint256 limit, uint256 choice)
+        private
+        pure
+        returns (uint256)
+    {
+        if (choice == 0) return total;
+        if (choice == 1) return held;
+        if (choice == 2) return held + 1;
+        if (choice == 3) return last + limit;
+        if (choice == 4) return last + limit + 1;
+        if (choice == 5) return last;
+        if (choice == 6 && last > 0) return last - 1;
+        return bound(total, last, held + 50 * CXPT);
     }
 
     /// @dev The rules in the order in which the specification names them; provider pool before user pool.
