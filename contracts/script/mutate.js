@@ -1,6 +1,6 @@
-// A compiler that stays: recompiling one contract takes a second instead of four.
-// Reads one JSON request a line, {sources: {file: text}, contracts: {name: file}}, where `sources` replace those on disk;
-// answers one JSON line, {name: {bytecode, deployedBytecode}}, or null where it does not compile.
+// A compiler that stays: recompiling one contract takes half a second, or two with the optimizer.
+// Reads one JSON request a line, {sources: {file: text}, contracts: {name: file}, optimized}, where `sources` replace
+// those on disk; answers one JSON line, {name: {bytecode, deployedBytecode}}, or null where it does not compile.
 'use strict';
 
 const fs = require('node:fs');
@@ -26,15 +26,16 @@ function selectSources(name, texts, found = {}) {
   return found;
 }
 
-function compile({ sources, contracts }) {
+function compile({ sources, contracts, optimized }) {
   const texts = { ...TEXTS, ...sources };
+  const optimizer = { ...SETTINGS.optimizer, enabled: optimized };
   const built = {};
   for (const [name, file] of Object.entries(contracts)) {
     const outputSelection = { [file]: { [name]: ['evm.bytecode.object', 'evm.deployedBytecode.object'] } };
     const input = {
       language: 'Solidity',
       sources: selectSources(file, texts),
-      settings: { ...SETTINGS, outputSelection },
+      settings: { ...SETTINGS, optimizer, outputSelection },
     };
     const output = JSON.parse(solc.compile(JSON.stringify(input)));
     if ((output.errors ?? []).some((error) => error.severity === 'error')) return null;

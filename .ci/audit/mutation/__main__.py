@@ -9,7 +9,7 @@ import queue
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,23 +71,25 @@ class Run:
 
     # ------------------------------------------------------------ first all are built
 
-    def build(self, wanted: list[tuple[Target, str]]) -> None:
-        """Compiles what is not known yet."""
-        unknown = [(target, text) for target, text in wanted if not self._builds.find(self._key(target, text))]
+    def build(self, wanted: list[tuple[Target, str]], optimized: bool = False) -> None:
+        """Compiles what is not known yet; tests run without the optimizer, which takes most of the time."""
+        unknown = [item for item in wanted if not self._builds.find(self._key(*item, optimized))]
         if not unknown:
             return
         with self._laboratories(None) as borrow:
-            self._each("compiling", unknown, lambda item: borrow(lambda lab: self._compile(lab, *item)))
+            verb = "optimizing" if optimized else "compiling"
+            self._each(verb, unknown, lambda item: borrow(lambda lab: self._compile(lab, *item, optimized)))
 
-    def _compile(self, lab: Laboratory, target: Target, text: str) -> None:
-        code = lab.compile(f"src/{target.path}", text, target.contracts)
-        self._builds.add(self._key(target, text), code=save_code(KEPT, code) if code else None)
+    def _compile(self, lab: Laboratory, target: Target, text: str, optimized: bool) -> None:
+        code = lab.compile(f"src/{target.path}", text, target.contracts, optimized)
+        self._builds.add(self._key(target, text, optimized), code=save_code(KEPT, code) if code else None)
 
-    def _key(self, target: Target, text: str) -> str:
-        return digest(target.ground, target.path, text, *target.contracts)
+    def _key(self, target: Target, text: str, optimized: bool) -> str:
+        return digest(target.ground, target.path, text, *target.contracts, str(optimized))
 
-    def code_of(self, target: Target, text: str) -> str | None:
-        record = self._builds.find(self._key(target, text))
+    def code_of(self, target: Target, text: str, optimized: bool = False) -> str | None:
+        """The digest of the bytecode, or None when there is none."""
+        record = self._builds.find(self._key(target, text, optimized))
         assert record
         found: str | None = record["code"]
         return found
@@ -109,9 +111,11 @@ class Run:
     def _check_ground(self, lab: Laboratory) -> None:
         """Whether the tests pass, run what is built here, and notice a contract that does nothing at all."""
         for target in self._targets:
-            code = lab.compile(f"src/{target.path}", target.original, target.contracts)
-            if code != {contract: lab.read_code(contract) for contract in target.contracts}:
+            path = f"src/{target.path}"
+            if lab.compile(path, target.original, target.contracts, True) != lab.read_code(target.contracts):
                 raise NotMeasurable(f"{target.path}: this compiler and forge make different bytecode")
+            code = lab.compile(path, target.original, target.contracts, False)
+            assert code
             for stage in target.stages:
                 if failure := lab.test(code, stage):
                     raise NotMeasurable(f"{failure.test} in {failure.file} fails without any mutant")
@@ -244,9 +248,11 @@ class Sample:
     def built(self) -> list[int]:
         return sorted(self.drawn | self.answered, key=lambda i: (i not in self.answered, i))
 
-    def list_texts(self) -> list[tuple[Target, str]]:
-        texts = [self.target.original, *(self.target.mutants[i].text for i in self.built)]
-        return [(self.target, text) for text in texts]
+    def list_texts(self, names: Collection[Name] | None = None) -> list[tuple[Target, str]]:
+        """What is to be compiled: the original and the mutants, or those of the given names."""
+        mutants = [self.target.mutants[i] for i in self.built]
+        texts = [mutant.text for mutant in mutants if names is None or mutant.name in names]
+        return [(self.target, text) for text in [self.target.original, *texts]]
 
     def reduce(self, run: Run) -> tuple[Count, list[Mutant]]:
         """What is known without a test, and the mutants that need one."""
@@ -271,24 +277,32 @@ def draw_samples(targets: list[Target], answers: dict[Name, str], every: int, li
 
 def judge(run: Run, samples: list[Sample], answers: dict[Name, str]) -> Report:
     run.build([item for sample in samples for item in sample.list_texts()])
-    report = Report({}, [], [])
-    waiting = []
-    for sample in samples:
-        report.counts[sample.target.path], mutants = sample.reduce(run)
-        waiting += [(sample.target, mutant) for mutant in mutants]
+    reduced = [sample.reduce(run) for sample in samples]
+    waiting = [(s.target, mutant) for s, (_, mutants) in zip(samples, reduced, strict=True) for mutant in mutants]
     run.test(waiting)
-    for target, mutant in waiting:
-        trial = run.find(target, mutant)
-        assert trial
-        count = report.counts[target.path]
-        count.seconds += trial["seconds"]
-        if trial["by"]:
-            count.killed += 1
-        else:
-            count.survived += 1
-            report.survivors.append(Survivor(target.path, mutant, answers.get(mutant.name)))
-    tested = {mutant.name for _, mutant in waiting}
-    report.stale.extend(find_stale(samples, answers, tested, {s.mutant.name for s in report.survivors}))
+    trials = {mutant.name: run.find(target, mutant) for target, mutant in waiting}
+    alive = {name for name, trial in trials.items() if trial and not trial["by"]}
+    optimized = [item for sample in samples for item in sample.list_texts(alive | answers.keys())]
+    run.build(optimized, optimized=True)
+
+    report = Report({}, [], [])
+    for sample, (count, mutants) in zip(samples, reduced, strict=True):
+        target = sample.target
+        report.counts[target.path] = count
+        count.seconds = sum(trial["seconds"] for m in mutants if (trial := trials[m.name]))
+        count.killed = sum(m.name not in alive for m in mutants)
+        # What the optimizer makes equal is equal; answered ones come first, so that their answer holds for the others.
+        seen = {run.code_of(target, target.original, True)} if mutants else set()
+        for mutant in sorted((m for m in mutants if m.name in alive), key=lambda m: m.name not in answers):
+            code = run.code_of(target, mutant.text, True)
+            if code in seen:
+                count.equal += 1
+            else:
+                seen.add(code)
+                count.survived += 1
+                report.survivors.append(Survivor(target.path, mutant, answers.get(mutant.name)))
+    shown = {survivor.mutant.name for survivor in report.survivors}
+    report.stale.extend(find_stale(samples, answers, set(trials), shown))
     return report
 
 
@@ -302,7 +316,7 @@ def find_stale(
         if name[0] in files and name not in made:
             yield name, "nothing in the source makes this mutant any more"
         elif name in tested - alive:
-            yield name, "a test kills it now"
+            yield name, "a test kills it now, or the optimizer makes it equal to another"
         elif name in drawn - tested:
             yield name, "it does not compile, or its bytecode is that of another mutant"
 

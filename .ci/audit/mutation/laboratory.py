@@ -11,13 +11,14 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from records import Code
 from source import list_imports
 
-FORGE = "node_modules/@foundry-rs/forge-linux-amd64/bin/forge"
+FORGE = "bin/forge"
 SHORT_RUNS = {
     "FOUNDRY_FUZZ_RUNS": "32",
     "FOUNDRY_INVARIANT_RUNS": "4",
@@ -92,10 +93,11 @@ class Laboratory:
         self._compiler.stdin.close()
         self._compiler.wait()
 
-    def compile(self, file: str, text: str, contracts: dict[str, str]) -> Code | None:
+    def compile(self, file: str, text: str, contracts: dict[str, str], optimized: bool) -> Code | None:
         """Bytecodes of the contracts with this text of a source, or None when it does not compile."""
         assert self._compiler.stdin and self._compiler.stdout
-        self._compiler.stdin.write(json.dumps({"sources": {file: text}, "contracts": contracts}) + "\n")
+        request = {"sources": {file: text}, "contracts": contracts, "optimized": optimized}
+        self._compiler.stdin.write(json.dumps(request) + "\n")
         self._compiler.stdin.flush()
         answer = self._compiler.stdout.readline()
         if not answer:
@@ -103,11 +105,14 @@ class Laboratory:
         code: Code | None = json.loads(answer)
         return code
 
-    def read_code(self, contract: str) -> dict[str, str]:
+    def read_code(self, contracts: Iterable[str]) -> Code:
         """What forge built."""
         assert self._project
-        artifact = json.loads(locate_artifact(self._project, contract).read_text())
-        return {part: artifact[part]["object"] for part in PARTS}
+        code = {}
+        for contract in contracts:
+            artifact = json.loads(locate_artifact(self._project, contract).read_text())
+            code[contract] = {part: artifact[part]["object"] for part in PARTS}
+        return code
 
     def test(self, code: Code, files: list[str]) -> Failure | None:
         """Runs these test files against this code, and all other contracts as they are, until a test fails."""
