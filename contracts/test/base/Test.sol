@@ -21,6 +21,7 @@ interface Vm {
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function addr(uint256 key) external pure returns (address);
     function label(address account, string calldata name) external;
+    function deployCode(string calldata artifact, bytes calldata arguments) external returns (address deployed);
     function load(address account, bytes32 slot) external view returns (bytes32);
     function store(address account, bytes32 slot, bytes32 value) external;
     function recordLogs() external;
