@@ -130,6 +130,7 @@ contract VaultRootsFuzz is FuzzTest {
             time += bound(gaps[i], 0, 12 hours);
             vm.warp(time);
             vm.assertEq(uint8(vault.rootAt(FIRST).status), 1, "pending until confirmed");
+            vm.assertEq(vault.rootAt(FIRST).activatesAt, START + delay, "the earliest time until then");
             vm.prank(attesters[i]);
             vault.attestRoot(FIRST, publication);
         }
