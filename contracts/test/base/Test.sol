@@ -24,7 +24,6 @@ interface Vm {
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address deployed);
     function load(address account, bytes32 slot) external view returns (bytes32);
     function store(address account, bytes32 slot, bytes32 value) external;
-    function deployCode(string calldata artifact, bytes calldata arguments) external returns (address deployed);
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory logs);
     function readFile(string calldata path) external view returns (string memory);
