@@ -1,58 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {CXPTToken} from "../../src/CXPTToken.sol";
-import {CXPTVault} from "../../src/CXPTVault.sol";
-import {SubscriptionManager} from "../../src/SubscriptionManager.sol";
-import {UsageEscrow} from "../../src/UsageEscrow.sol";
 import {ICXPTVault} from "../../src/interfaces/ICXPTVault.sol";
 import {ISubscriptionManager} from "../../src/interfaces/ISubscriptionManager.sol";
 import {ClaimTree} from "../base/ClaimTree.sol";
-import {VaultTest} from "../base/VaultTest.sol";
 import {Books} from "./Books.sol";
-import {Admin} from "./handlers/Admin.sol";
-import {Attester} from "./handlers/Attester.sol";
-import {Claimer} from "./handlers/Claimer.sol";
-import {Clock} from "./handlers/Clock.sol";
-import {Depositor} from "./handlers/Depositor.sol";
-import {EscrowUser} from "./handlers/EscrowUser.sol";
-import {Guardian} from "./handlers/Guardian.sol";
-import {Hostile} from "./handlers/Hostile.sol";
-import {Publisher} from "./handlers/Publisher.sol";
-import {Settler} from "./handlers/Settler.sol";
-import {Subscriber} from "./handlers/Subscriber.sol";
-import {Treasurer} from "./handlers/Treasurer.sol";
+import {World} from "./World.sol";
 
 /// @title Vault, subscriptions and escrow together, with all people acting in any order
 /// @notice What must hold after every call. `Books` says what should be so; the contracts are compared with it.
-contract InvariantTest is VaultTest {
-    uint256 private constant SUPPLY = 1_000_000_000 * CXPT;
-
-    Books internal books;
-    SubscriptionManager internal subscriptions;
-    UsageEscrow internal escrow;
-    CXPTToken internal other;
-    Claimer internal claimer;
-    EscrowUser internal escrowUser;
-
-    function setUp() public override {
-        vm.warp(START);
-        token = new CXPTToken();
-        other = new CXPTToken();
-        vault = new CXPTVault(_invariantConfig());
-        ISubscriptionManager.Plan[] memory plans = new ISubscriptionManager.Plan[](2);
-        plans[0] = ISubscriptionManager.Plan(uint96(10 * CXPT), 10 days);
-        plans[1] = ISubscriptionManager.Plan(uint96(25 * CXPT), 30 days);
-        subscriptions = new SubscriptionManager(vault, _person("owner"), plans);
-        escrow = new UsageEscrow(vault, _person("owner"), address(0x5e77001));
-        books = Books(
-            vm.deployCode("test/invariant/Books.sol:Books", abi.encode(token, other, vault, subscriptions, escrow))
-        );
-        _openBooks(plans);
-        _introduceCustomers();
-        _introducePlayers();
-    }
-
+contract InvariantTest is World {
     // ---------------------------------------------------------------- money of the Vault
 
     /// CXPT balance >= sum of the pools + sum of (promised - claimed), and what is above is the stray CXPT to the unit.
@@ -324,128 +281,12 @@ contract InvariantTest is VaultTest {
         vm.assertEq(token.balanceOf(address(vault)), owed, "pools and liabilities are left, to the unit");
     }
 
-    // ---------------------------------------------------------------- set-up
-
-    function _invariantConfig() private returns (ICXPTVault.Config memory config) {
-        config = _config(token);
-        config.attesters = new address[](3);
-        (config.attesters[0], config.attesters[1], config.attesters[2]) = (attester, attester2, _person("attester3"));
-    }
-
-    function _openBooks(ISubscriptionManager.Plan[] memory plans) private {
-        books.mint(address(this), SUPPLY);
-        books.setMaxEpochAmount(PROVIDER, 1_000 * CXPT);
-        books.setMaxEpochAmount(USER, 500 * CXPT);
-        books.setSettler(address(0x5e77001));
-        for (uint256 i = 0; i < plans.length; i++) {
-            books.addPlan(plans[i].price, plans[i].period);
-        }
-        books.addStaff(admin, ICXPTVault.Role.Admin);
-        books.addStaff(publisher, ICXPTVault.Role.Publisher);
-        books.addStaff(attester, ICXPTVault.Role.Attester);
-        books.addStaff(attester2, ICXPTVault.Role.Attester);
-        books.addStaff(_person("attester3"), ICXPTVault.Role.Attester);
-        books.addStaff(guardian, ICXPTVault.Role.Guardian);
-        books.addStaff(treasurer, ICXPTVault.Role.Treasurer);
-        for (uint160 i = 0; i < 3; i++) {
-            books.addStaff(address(0x59a4e00 + i), ICXPTVault.Role.None);
-            books.track(address(0xbad0000 + i));
-        }
-    }
-
-    function _introduceCustomers() private {
-        for (uint256 key = 1; key <= 4; key++) {
-            address customer = vm.addr(key);
-            books.addCustomer(customer);
-            token.transfer(customer, 10_000_000 * CXPT);
-            books.move(address(this), customer, 10_000_000 * CXPT);
-            vm.startPrank(customer);
-            token.approve(address(vault), type(uint256).max);
-            token.approve(address(subscriptions), type(uint256).max);
-            token.approve(address(escrow), type(uint256).max);
-            vm.stopPrank();
-        }
-        books.addEarner(provider);
-        books.addEarner(user);
-        books.addEarner(vm.addr(1));
-        books.addEarner(vm.addr(2));
-        books.addEarner(address(vault));
-        books.addEarner(address(escrow));
-    }
-
-    function _introducePlayers() private {
-        address depositor = _player("Depositor");
-        other.transfer(depositor, SUPPLY);
-        claimer = Claimer(_player("Claimer"));
-        escrowUser = EscrowUser(_player("EscrowUser"));
-        _target(depositor, Depositor.depositFees.selector, Depositor.depositFeesWithPermit.selector);
-        _target(depositor, Depositor.fundPool.selector, Depositor.transferByMistake.selector);
-        _target(depositor, Depositor.transferOtherToken.selector, 0);
-        address player = _player("Publisher");
-        _target(player, Publisher.publish.selector, Publisher.publishUnsound.selector);
-        _target(player, Publisher.publishRefused.selector, Publisher.publishAgain.selector);
-        player = _player("Attester");
-        _target(player, Attester.attest.selector, Attester.attestAll.selector);
-        _target(player, Attester.attestWrongly.selector, 0);
-        player = _player("Guardian");
-        _target(player, Guardian.revoke.selector, Guardian.watch.selector);
-        _target(player, Guardian.pause.selector, Guardian.resume.selector);
-        _introduceAdmin(_player("Admin"));
-        _target(_player("Treasurer"), Treasurer.withdraw.selector, 0);
-        _target(address(claimer), Claimer.claim.selector, Claimer.claimFromAny.selector);
-        _target(address(claimer), Claimer.claimMutated.selector, Claimer.claimMany.selector);
-        player = _player("Clock");
-        _target(player, Clock.passSeconds.selector, Clock.passHours.selector);
-        _target(player, Clock.passDays.selector, Clock.toActivation.selector);
-        _target(player, Clock.toMidnight.selector, Clock.toEndOfPause.selector);
-        player = _player("Subscriber");
-        _target(player, Subscriber.subscribe.selector, Subscriber.subscribeWithPermit.selector);
-        _target(player, Subscriber.subscribeWrongly.selector, Subscriber.cancel.selector);
-        _target(address(escrowUser), EscrowUser.deposit.selector, EscrowUser.depositWithPermit.selector);
-        _target(address(escrowUser), EscrowUser.setDailyLimit.selector, EscrowUser.requestWithdrawal.selector);
-        _target(address(escrowUser), EscrowUser.withdraw.selector, 0);
-        player = _player("Settler");
-        _target(player, Settler.settle.selector, Settler.settleAgain.selector);
-        _target(player, Settler.settleUnequalLists.selector, 0);
-        player = _player("Hostile");
-        _target(player, Hostile.callVault.selector, Hostile.callOwners.selector);
-        _target(player, Hostile.callEscrow.selector, Hostile.claimGarbage.selector);
-        _target(player, Hostile.takeTokens.selector, 0);
-    }
-
-    function _introduceAdmin(address player) private {
-        _target(player, Admin.setSplit.selector, Admin.setActivationDelay.selector);
-        _target(player, Admin.setMaxEpochAmount.selector, Admin.setAttestersRequired.selector);
-        _target(player, Admin.retire.selector, Admin.rescue.selector);
-        _target(player, Admin.rescueOther.selector, Admin.replace.selector);
-        _target(player, Admin.appointAttester.selector, Admin.dismissAttester.selector);
-        _target(player, Admin.promoteAndBack.selector, Admin.setRoleWrongly.selector);
-        _target(player, Admin.addPlan.selector, Admin.setPrice.selector);
-        _target(player, Admin.setSettler.selector, 0);
-    }
-
-    /// @dev By its artifact: with all of them inside, this contract would be larger than the compiler lets pass.
-    function _player(string memory name) private returns (address) {
-        string memory artifact = string.concat("test/invariant/handlers/", name, ".sol:", name);
-        return vm.deployCode(artifact, abi.encode(books));
-    }
-
-    function _target(address player, bytes4 a, bytes4 b) private {
-        bytes4[] memory selectors = new bytes4[](b == 0 ? 1 : 2);
-        selectors[0] = a;
-        if (b != 0) selectors[1] = b;
-        if (_targets.length == 0 || _targets[_targets.length - 1] != player) _targets.push(player);
-        _selectors.push(FuzzSelector(player, selectors));
-    }
+    // ---------------------------------------------------------------- inside
 
     function _isLive(bytes32 root) private view returns (bool) {
         for (uint256 i = 0; i < books.liveCount(); i++) {
             if (books.publication(books.live(i)).root == root) return true;
         }
         return false;
-    }
-
-    function _owner() private pure returns (address) {
-        return address(uint160(uint256(keccak256("owner"))));
     }
 }

@@ -15,9 +15,33 @@ contract Admin is Player {
         owner = subscriptions.owner();
     }
 
+    function changeSettings(uint256 seed, uint96 amount) external {
+        uint256 kind = _roll(seed, "setting", 4);
+        if (kind == 0) _setSplit(seed);
+        else if (kind == 1) _setActivationDelay(seed);
+        else if (kind == 2) _setMaxEpochAmount(seed, amount);
+        else _setAttestersRequired(seed);
+    }
+
+    function changeRoles(uint256 seed) external {
+        uint256 kind = _roll(seed, "change", 5);
+        if (kind == 0) _replace(seed);
+        else if (kind == 1) _appointAttester(seed);
+        else if (kind == 2) _dismissAttester(seed);
+        else if (kind == 3) _promoteAndBack(seed);
+        else _setRoleWrongly(seed);
+    }
+
+    function changeSales(uint256 seed) external {
+        uint256 kind = _roll(seed, "change", 3);
+        if (kind == 0) _addPlan(seed);
+        else if (kind == 1) _setPrice(seed);
+        else _setSettler(seed);
+    }
+
     // ---------------------------------------------------------------- settings
 
-    function setSplit(uint256 seed) external {
+    function _setSplit(uint256 seed) private {
         uint16 protocol = uint16(_roll(seed, "protocol", 5_200));
         uint16 provider = uint16(_roll(seed, "provider", 10_001 - protocol));
         uint16 user = 10_000 - protocol - provider;
@@ -31,7 +55,7 @@ contract Admin is Player {
         }
     }
 
-    function setActivationDelay(uint256 seed) external {
+    function _setActivationDelay(uint256 seed) private {
         uint32 delay = uint32(bound(seed, 58 minutes, 20 hours + 2 minutes));
         bytes memory refusal =
             delay < 1 hours || delay > 20 hours ? _error(ICXPTVault.InvalidActivationDelay.selector, delay) : bytes("");
@@ -40,7 +64,7 @@ contract Admin is Player {
         }
     }
 
-    function setMaxEpochAmount(uint256 seed, uint96 amount) external {
+    function _setMaxEpochAmount(uint256 seed, uint96 amount) private {
         uint8 pool = uint8(1 + _roll(seed, "pool", 10) % 3);
         amount = uint96(bound(amount, 0, 3_000 * CXPT));
         bytes memory refusal = pool == 3 ? _error(ICXPTVault.InvalidPool.selector, pool) : bytes("");
@@ -49,7 +73,7 @@ contract Admin is Player {
         }
     }
 
-    function setAttestersRequired(uint256 seed) external {
+    function _setAttestersRequired(uint256 seed) private {
         uint8 number = uint8(_roll(seed, "number", 1 + books.holders(ICXPTVault.Role.Attester).length));
         bytes memory refusal = number == 0 ? _error(ICXPTVault.InvalidAttestersRequired.selector, 0) : bytes("");
         if (_admin(abi.encodeCall(vault.setAttestersRequired, (number)), refusal, "setAttestersRequired")) {
@@ -75,6 +99,7 @@ contract Admin is Player {
     }
 
     function rescue(uint256 seed, uint256 amount) external {
+        if (_roll(seed, "other", 4) == 0) return _rescueOther(seed, amount);
         uint256 stray = books.stray();
         amount = bound(amount, 0, stray + stray / 8);
         address to = _target(seed);
@@ -84,7 +109,7 @@ contract Admin is Player {
         }
     }
 
-    function rescueOther(uint256 seed, uint256 amount) external {
+    function _rescueOther(uint256 seed, uint256 amount) private {
         amount = bound(amount, 0, books.strayOther());
         address to = _target(seed);
         if (_admin(abi.encodeCall(vault.rescue, (IERC20(books.other()), to, amount)), "", "rescue of another token")) {
@@ -95,41 +120,41 @@ contract Admin is Player {
     // ---------------------------------------------------------------- roles
 
     /// @notice A newcomer takes over somebody's role; the admin's too.
-    function replace(uint256 seed) external {
+    function _replace(uint256 seed) private {
         ICXPTVault.Role role = ICXPTVault.Role(1 + _roll(seed, "role", 5));
         address old = _holder(role, seed);
         address spare = _spare(seed);
         if (spare == address(0) || role == ICXPTVault.Role.Attester) return _idle();
-        _setRole(_current(), spare, role);
-        _setRole(role == ICXPTVault.Role.Admin ? spare : _current(), old, ICXPTVault.Role.None);
+        _giveRole(_current(), spare, role);
+        _giveRole(role == ICXPTVault.Role.Admin ? spare : _current(), old, ICXPTVault.Role.None);
     }
 
-    function appointAttester(uint256 seed) external {
+    function _appointAttester(uint256 seed) private {
         address spare = _spare(seed);
         if (spare == address(0)) return _idle();
-        _setRole(_current(), spare, ICXPTVault.Role.Attester);
+        _giveRole(_current(), spare, ICXPTVault.Role.Attester);
     }
 
     /// @notice Never so many that a root waits for ever.
-    function dismissAttester(uint256 seed) external {
+    function _dismissAttester(uint256 seed) private {
         uint256 pending = books.pending();
         uint256 needed = books.attestersRequired() + (pending == NONE ? 0 : books.publication(pending).missing) + 1;
         if (books.holders(ICXPTVault.Role.Attester).length <= needed) return _idle();
-        _setRole(_current(), _holder(ICXPTVault.Role.Attester, seed), ICXPTVault.Role.None);
+        _giveRole(_current(), _holder(ICXPTVault.Role.Attester, seed), ICXPTVault.Role.None);
     }
 
     /// @notice An attester is a guardian for a moment: it cannot attest then.
-    function promoteAndBack(uint256 seed) external {
+    function _promoteAndBack(uint256 seed) private {
         address attester = _holder(ICXPTVault.Role.Attester, seed);
-        _setRole(_current(), attester, ICXPTVault.Role.Guardian);
+        _giveRole(_current(), attester, ICXPTVault.Role.Guardian);
         bytes memory refusal = abi.encodeWithSelector(ICXPTVault.WrongRole.selector, attester, ICXPTVault.Role.Guardian);
         bytes memory data = abi.encodeCall(vault.attestRoot, (books.nextEpoch(), 0));
         _do(attester, address(vault), data, refusal, "attestRoot by a guardian");
-        _setRole(_current(), attester, ICXPTVault.Role.Attester);
+        _giveRole(_current(), attester, ICXPTVault.Role.Attester);
     }
 
     /// @notice Nobody takes a role from itself, nobody gives one to the zero address.
-    function setRoleWrongly(uint256 seed) external {
+    function _setRoleWrongly(uint256 seed) private wrongly {
         address account = _roll(seed, "who", 2) == 0 ? address(0) : _current();
         bytes memory refusal =
             abi.encodeWithSelector(ICXPTVault.RoleNotChangeable.selector, account, books.roleOf(account));
@@ -138,7 +163,7 @@ contract Admin is Player {
 
     // ---------------------------------------------------------------- the owner of the two others
 
-    function addPlan(uint256 seed) external {
+    function _addPlan(uint256 seed) private {
         uint96 price = uint96(_roll(seed, "price", 80 * CXPT));
         uint32 period = uint32(_roll(seed, "period", 40 days));
         if (_roll(seed, "free", 8) == 0) price = 0;
@@ -150,7 +175,7 @@ contract Admin is Player {
         if (added) books.addPlan(price, period);
     }
 
-    function setPrice(uint256 seed) external {
+    function _setPrice(uint256 seed) private {
         uint256 plan = _roll(seed, "plan", books.planCount() + 1);
         uint96 price = uint96(_roll(seed, "price", 80 * CXPT));
         if (_roll(seed, "stop", 10) == 0) price = 0;
@@ -161,7 +186,7 @@ contract Admin is Player {
         if (set) books.setPrice(plan, price);
     }
 
-    function setSettler(uint256 seed) external {
+    function _setSettler(uint256 seed) private {
         address settler = address(uint160(0x5e77001 + _roll(seed, "settler", 2)));
         _do(owner, address(escrow), abi.encodeCall(escrow.setSettler, (settler)), "", "setSettler");
         books.setSettler(settler);
@@ -173,7 +198,7 @@ contract Admin is Player {
         (succeeded,) = _do(_current(), address(vault), data, refusal, label);
     }
 
-    function _setRole(address by, address account, ICXPTVault.Role role) private {
+    function _giveRole(address by, address account, ICXPTVault.Role role) private {
         _do(by, address(vault), abi.encodeCall(vault.setRole, (account, role)), "", "setRole");
         books.setRole(account, role);
     }

@@ -28,13 +28,13 @@ contract Claimer is Player {
     }
 
     /// @notice A leaf of any root: pending, active, revoked, retired.
-    function claimFromAny(uint256 seed) external {
+    function claimFromAny(uint256 seed) external wrongly {
         if (books.publicationCount() == 0) return _idle();
         _claim(seed, _roll(seed, "root", books.publicationCount()), false);
     }
 
     /// @notice With something about leaf or proof changed.
-    function claimMutated(uint256 seed) external {
+    function claimMutated(uint256 seed) external wrongly {
         uint256 index = books.newestActive();
         if (index == NONE) return _idle();
         _claim(seed, index, true);

@@ -26,11 +26,8 @@ contract Clock is Player {
         _to(books.publication(pending).activatesAt, short);
     }
 
-    function toMidnight(bool short) external {
-        _to((block.timestamp / 1 days + 1) * 1 days, short);
-    }
-
-    function toEndOfPause(bool short) external {
+    function toMidnightOrEndOfPause(bool short, bool midnight) external {
+        if (midnight) return _to((block.timestamp / 1 days + 1) * 1 days, short);
         uint256 until = books.claimsPausedUntil();
         _to(until > block.timestamp ? until : books.publishingPausedUntil(), short);
     }

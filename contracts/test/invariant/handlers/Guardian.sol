@@ -24,7 +24,13 @@ contract Guardian is Player {
         _revoke(seed, books.publication(pending).epoch, "");
     }
 
-    function pause(uint256 seed) external {
+    function pauseOrResume(uint256 seed) external {
+        bool paused = block.timestamp < books.claimsPausedUntil() || block.timestamp < books.publishingPausedUntil();
+        if (paused ? _roll(seed, "resume", 8) != 0 : _roll(seed, "resume", 8) == 0) _resume(seed);
+        else _pause(seed);
+    }
+
+    function _pause(uint256 seed) private {
         bool claims = _roll(seed, "kind", 2) == 0;
         uint256 began = claims ? books.claimsPauseBegan() : books.publishingPauseBegan();
         bytes memory refusal;
@@ -40,7 +46,7 @@ contract Guardian is Player {
     }
 
     /// @notice By a guardian or the admin.
-    function resume(uint256 seed) external {
+    function _resume(uint256 seed) private {
         bool claims = block.timestamp < books.claimsPausedUntil();
         bool publishing = block.timestamp < books.publishingPausedUntil();
         if (!claims && !publishing && _roll(seed, "try", 4) != 0) return _idle();

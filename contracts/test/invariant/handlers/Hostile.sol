@@ -13,8 +13,15 @@ import {Player} from "./Player.sol";
 contract Hostile is Player {
     constructor(Books books_) Player(books_, "hostile") {}
 
+    function tryEverything(uint256 seed) external {
+        _callVault(seed);
+        _callOwners(seed);
+        _callEscrow(seed);
+        _takeTokens(seed);
+    }
+
     /// @notice Every privileged function of the Vault, by somebody without a role or with the wrong one.
-    function callVault(uint256 seed) external {
+    function _callVault(uint256 seed) private {
         address[] memory staff = books.staff();
         address caller = _outsider(seed);
         if (_roll(seed, "staff", 2) == 0) caller = staff[_roll(seed, "who", staff.length)];
@@ -29,7 +36,7 @@ contract Hostile is Player {
         }
     }
 
-    function callOwners(uint256 seed) external {
+    function _callOwners(uint256 seed) private {
         address caller = _outsider(seed);
         bytes memory refusal = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, caller);
         address to = address(subscriptions);
@@ -42,7 +49,7 @@ contract Hostile is Player {
         _do(caller, to, abi.encodeCall(escrow.renounceOwnership, ()), refusal, "renounceOwnership");
     }
 
-    function callEscrow(uint256 seed) external {
+    function _callEscrow(uint256 seed) private {
         address caller = _outsider(seed);
         uint256 amount = 1 + _roll(seed, "amount", 1_000 * CXPT);
         (address[] memory accounts, uint256[] memory amounts) = (books.customers(), new uint256[](4));
@@ -77,7 +84,7 @@ contract Hostile is Player {
     }
 
     /// @notice Money that others allowed the contracts to pull, and the contracts' own.
-    function takeTokens(uint256 seed) external {
+    function _takeTokens(uint256 seed) private {
         address caller = _outsider(seed);
         uint256 amount = 1 + _roll(seed, "amount", 1_000 * CXPT);
         address[4] memory owners = [address(vault), address(escrow), address(subscriptions), _customer(seed)];

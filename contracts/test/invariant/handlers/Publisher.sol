@@ -24,20 +24,15 @@ contract Publisher is Player {
 
     constructor(Books books_) Player(books_, "publisher") {}
 
-    /// @notice The next epoch as it should be. Waits for a confirmed root's activation, mostly.
+    /// @notice The next epoch as it should be.
     function publish(uint256 seed, uint256 amount) external {
-        if (_roll(seed, "wait", 8) != 0) {
-            uint256 pending = books.pending();
-            if (pending != NONE) {
-                if (books.publication(pending).missing != 0) return _idle();
-                vm.warp(books.publication(pending).activatesAt);
-            }
-        }
+        if (!_wait(seed)) return _idle();
         _publish(_honest(seed, amount), seed);
     }
 
     /// @notice Accepted by the Vault and wrong all the same: only attesters can see it.
-    function publishUnsound(uint256 seed, uint256 amount) external {
+    function publishUnsound(uint256 seed, uint256 amount) external wrongly {
+        if (!_wait(seed)) return _idle();
         Draft memory draft = _honest(seed, amount);
         uint256 kind = _roll(seed, "kind", 6);
         uint256 i = _roll(seed, "leaf", draft.leaves.length - 1);
@@ -60,7 +55,7 @@ contract Publisher is Player {
     }
 
     /// @notice Refused by the Vault, in most states.
-    function publishRefused(uint256 seed, uint256 amount) external {
+    function publishRefused(uint256 seed, uint256 amount) external wrongly {
         Draft memory draft = _honest(seed, amount);
         uint256 kind = _roll(seed, "kind", 8);
         if (kind == 0) draft.revocations = draft.revocations == 0 ? 1 : draft.revocations - 1;
@@ -76,7 +71,7 @@ contract Publisher is Player {
     }
 
     /// @notice What was revoked, once more: word for word, or with the new count.
-    function publishAgain(uint256 seed) external {
+    function publishAgain(uint256 seed) external wrongly {
         for (uint256 i = books.publicationCount(); i > 0; i--) {
             Books.Publication memory old = books.publication(i - 1);
             if (!old.revoked) continue;
@@ -89,6 +84,15 @@ contract Publisher is Player {
     }
 
     // ---------------------------------------------------------------- inside
+
+    /// @dev Until a confirmed root is active, mostly; nobody waits for one that is not confirmed.
+    function _wait(uint256 seed) private returns (bool) {
+        uint256 pending = books.pending();
+        if (pending == NONE || _roll(seed, "wait", 10) == 0) return true;
+        if (books.publication(pending).missing != 0) return false;
+        vm.warp(books.publication(pending).activatesAt);
+        return true;
+    }
 
     function _publish(Draft memory draft, uint256 seed) private {
         bytes32 manifest = keccak256(abi.encode("manifest", draft.root));
@@ -154,7 +158,7 @@ contract Publisher is Player {
         draft.providerTotal = _raise(draft.leaves, PROVIDER, amount);
         draft.userTotal = _raise(draft.leaves, USER, seed);
         draft.leaves[draft.leaves.length - 1] =
-            ClaimTree.Leaf(USER, address(uint160(uint256(keccak256(abi.encode("salt", ++_salt))))), 0);
+            ClaimTree.Leaf(USER, address(uint160(uint256(keccak256(abi.encode(address(this), ++_salt))))), 0);
         draft.root = draft.leaves.build()[0];
     }
 

@@ -16,13 +16,13 @@ contract Settler is Player {
     }
 
     /// @notice A batch that was settled, with other contents.
-    function settleAgain(uint256 seed) external {
+    function settleAgain(uint256 seed) external wrongly {
         bytes32[] memory batches = books.batches();
         if (batches.length == 0) return _idle();
         _settle(seed, batches[_roll(seed, "batch", batches.length)]);
     }
 
-    function settleUnequalLists(uint256 seed) external {
+    function settleUnequalLists(uint256 seed) external wrongly {
         (address[] memory accounts,) = _batch(seed);
         uint256[] memory amounts = new uint256[](accounts.length + 1);
         bytes memory refusal = _error(IUsageEscrow.LengthMismatch.selector, accounts.length, accounts.length + 1);

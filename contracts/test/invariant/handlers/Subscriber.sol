@@ -32,7 +32,7 @@ contract Subscriber is Payer {
     }
 
     /// @notice Any plan, any number of periods, a price that may be above what was agreed.
-    function subscribeWrongly(uint256 seed) external {
+    function subscribeWrongly(uint256 seed) external wrongly {
         uint256 plan = _roll(seed, "plan", books.planCount() + 1);
         uint256 periods = _roll(seed, "periods", 30);
         uint256 total = periods * books.priceOf(plan);
