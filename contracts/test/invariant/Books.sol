@@ -124,6 +124,7 @@ contract Books {
     mapping(bytes32 batch => uint256) public timesSettled;
 
     mapping(string name => Tally) private _tallies;
+    mapping(bytes4 refusal => uint256) public timesRefused;
 
     constructor(
         CXPTToken token_,
@@ -506,8 +507,9 @@ contract Books {
         _tallies[name].done += 1;
     }
 
-    function countRefused(string calldata name) external {
+    function countRefused(string calldata name, bytes4 refusal) external {
         _tallies[name].refused += 1;
+        timesRefused[refusal] += 1;
     }
 
     function countIdle(string calldata name) external {

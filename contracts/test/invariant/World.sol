@@ -90,7 +90,11 @@ abstract contract World is VaultTest {
             token.approve(address(vault), type(uint256).max);
             token.approve(address(subscriptions), type(uint256).max);
             token.approve(address(escrow), type(uint256).max);
+            escrow.deposit(400 * CXPT);
+            escrow.setDailyLimit(uint96(100 * CXPT));
             vm.stopPrank();
+            books.depositInEscrow(customer, 400 * CXPT);
+            books.setLimit(customer, 100 * CXPT);
         }
         books.addEarner(provider);
         books.addEarner(user);
@@ -109,7 +113,7 @@ abstract contract World is VaultTest {
         _target(depositor, Depositor.transferOtherToken.selector, 0);
         for (uint256 i = 0; i < 3; i++) {
             address player = _player("Publisher");
-            _target(player, Publisher.publish.selector, i == 0 ? Publisher.publishUnsound.selector : bytes4(0));
+            _target(player, Publisher.publish.selector, i < 2 ? Publisher.publishUnsound.selector : bytes4(0));
             if (i == 0) _target(player, Publisher.publishRefused.selector, Publisher.publishAgain.selector);
             player = _player("Attester");
             _target(player, Attester.attest.selector, i == 0 ? Attester.attestWrongly.selector : bytes4(0));

@@ -2,13 +2,15 @@
 pragma solidity 0.8.37;
 
 import {ICXPTVault} from "../../src/interfaces/ICXPTVault.sol";
+import {ISubscriptionManager} from "../../src/interfaces/ISubscriptionManager.sol";
+import {IUsageEscrow} from "../../src/interfaces/IUsageEscrow.sol";
 import {Books} from "./Books.sol";
 import {Clock} from "./handlers/Clock.sol";
 import {World} from "./World.sol";
 
 /// @title One long fixed walk through the same calls: proves that the invariants are asked of a world where things happen
 contract WalkTest is World {
-    uint256 private constant STEPS = 1_600;
+    uint256 private constant STEPS = 5_000;
 
     address private constant CONSOLE = 0x000000000000000000636F6e736F6c652e6c6f67;
 
@@ -20,6 +22,7 @@ contract WalkTest is World {
         }
         _assertRates();
         _assertReached();
+        _assertRefusalsMet();
     }
 
     // ---------------------------------------------------------------- inside
@@ -76,6 +79,45 @@ contract WalkTest is World {
         vm.assertTrue(books.holders(ICXPTVault.Role.Admin)[0] != admin, "the admin was replaced");
     }
 
+    function _assertRefusalsMet() private view {
+        bytes4[29] memory refusals = [
+            ICXPTVault.WrongRole.selector,
+            ICXPTVault.RoleNotChangeable.selector,
+            ICXPTVault.InvalidPool.selector,
+            ICXPTVault.NotNextEpoch.selector,
+            ICXPTVault.RootPending.selector,
+            ICXPTVault.WrongRevocations.selector,
+            ICXPTVault.TotalFell.selector,
+            ICXPTVault.PoolTooSmall.selector,
+            ICXPTVault.EpochLimitExceeded.selector,
+            ICXPTVault.ZeroRoot.selector,
+            ICXPTVault.RootNotPending.selector,
+            ICXPTVault.RootNotActive.selector,
+            ICXPTVault.RootStillNewest.selector,
+            ICXPTVault.WrongPublication.selector,
+            ICXPTVault.AlreadyAttested.selector,
+            ICXPTVault.InvalidProof.selector,
+            ICXPTVault.PromiseExceeded.selector,
+            ICXPTVault.AmountTooLarge.selector,
+            ICXPTVault.ClaimsArePaused.selector,
+            ICXPTVault.PublishingIsPaused.selector,
+            ICXPTVault.InvalidSplit.selector,
+            ISubscriptionManager.PlanNotSold.selector,
+            ISubscriptionManager.OtherPlanRunning.selector,
+            ISubscriptionManager.TotalAboveMaximum.selector,
+            ISubscriptionManager.InvalidPeriods.selector,
+            IUsageEscrow.BatchAlreadySettled.selector,
+            IUsageEscrow.LengthMismatch.selector,
+            IUsageEscrow.WithdrawalNotDue.selector,
+            IUsageEscrow.NotSettler.selector
+        ];
+        for (uint256 i = 0; i < refusals.length; i++) {
+            uint256 times = books.timesRefused(refusals[i]);
+            _log(string.concat("refusal ", vm.toString(i), ": ", vm.toString(times)));
+            vm.assertGe(times, 1, string.concat("refusal ", vm.toString(i), " was met"));
+        }
+    }
+
     function _countRoots() private view returns (uint256 revoked, uint256 retired, uint256 unsound, uint256 paying) {
         for (uint256 i = 0; i < books.publicationCount(); i++) {
             Books.Publication memory it = books.publication(i);
@@ -88,15 +130,12 @@ contract WalkTest is World {
 
     function _print(string memory name) private view returns (Books.Tally memory tally) {
         tally = books.tally(name);
-        string memory line = string.concat(
-            name,
-            ": done ",
-            vm.toString(tally.done),
-            ", refused ",
-            vm.toString(tally.refused),
-            ", idle ",
-            vm.toString(tally.idle)
-        );
+        string memory figures =
+            string.concat(": done ", vm.toString(tally.done), ", refused ", vm.toString(tally.refused));
+        _log(string.concat(name, figures, ", idle ", vm.toString(tally.idle)));
+    }
+
+    function _log(string memory line) private view {
         (bool printed,) = CONSOLE.staticcall(abi.encodeWithSignature("log(string)", line));
         vm.assertTrue(printed, "printed");
     }

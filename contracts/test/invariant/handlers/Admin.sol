@@ -45,7 +45,7 @@ contract Admin is Player {
         uint16 protocol = uint16(_roll(seed, "protocol", 5_200));
         uint16 provider = uint16(_roll(seed, "provider", 10_001 - protocol));
         uint16 user = 10_000 - protocol - provider;
-        if (_roll(seed, "wrong", 10) == 0) user += 1;
+        if (_roll(seed, "wrong", 3) == 0) user += 1;
         bytes memory refusal;
         if (protocol > 5_000 || protocol + provider + user != 10_000) {
             refusal = _error(ICXPTVault.InvalidSplit.selector, protocol, provider, user);

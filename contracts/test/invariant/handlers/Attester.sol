@@ -16,7 +16,7 @@ contract Attester is Player {
         Books.Publication memory publication = books.publication(pending);
         uint256 number = _roll(seed, "one", 3) == 0 ? 1 : publication.missing;
         for (uint256 i = 0; i < number; i++) {
-            address attester = _fresh(pending, seed);
+            address attester = _pick(pending, seed, false);
             if (attester == address(0)) return _idle();
             _attest(attester, publication.epoch, _hash(publication), _refusal(pending, attester));
         }
@@ -33,13 +33,15 @@ contract Attester is Player {
         }
         Books.Publication memory publication = books.publication(pending);
         bytes32 expected = _hash(publication);
-        if (_roll(seed, "kind", 2) == 0) {
+        if (_roll(seed, "kind", 3) == 0) {
             publication.revocations += 1;
             bytes32 given = _hash(publication);
             bytes memory refusal = abi.encodeWithSelector(ICXPTVault.WrongPublication.selector, expected, given);
             return _attest(attester, publication.epoch, given, _whilePublishing(refusal));
         }
-        if (!books.attested(pending, attester) && publication.missing != 0) return _idle();
+        attester = _pick(pending, seed, _roll(seed, "again", 3) != 0);
+        bool complete = publication.missing == 0;
+        if (attester == address(0) || !(complete || books.attested(pending, attester))) return _idle();
         _attest(attester, publication.epoch, expected, _refusal(pending, attester));
     }
 
@@ -51,17 +53,18 @@ contract Attester is Player {
         if (attested) books.attest(attester);
     }
 
-    /// @dev One wrong root in three finds attesters that confirm it.
+    /// @dev One wrong root in two finds attesters that confirm it.
     function _agrees(uint256 publication) private view returns (bool) {
-        return books.publication(publication).sound || uint256(books.publication(publication).root) % 3 == 0;
+        return books.publication(publication).sound || uint256(books.publication(publication).root) % 2 == 0;
     }
 
-    function _fresh(uint256 pending, uint256 seed) private view returns (address) {
+    /// @dev An attester that has confirmed the root or one that has not, if there is one.
+    function _pick(uint256 pending, uint256 seed, bool attested) private view returns (address) {
         address[] memory attesters = books.holders(ICXPTVault.Role.Attester);
         uint256 start = _roll(seed, "attester", attesters.length);
         for (uint256 i = 0; i < attesters.length; i++) {
             address attester = attesters[(start + i) % attesters.length];
-            if (!books.attested(pending, attester)) return attester;
+            if (books.attested(pending, attester) == attested) return attester;
         }
         return address(0);
     }

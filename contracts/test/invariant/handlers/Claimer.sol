@@ -176,9 +176,17 @@ contract Claimer is Player {
 
     function _show(uint256 index, uint256 seed, bool mutated) private view returns (Shown memory shown) {
         ClaimTree.Leaf[] memory leaves = books.leaves(index);
-        ClaimTree.Leaf memory leaf = leaves[_roll(seed, "leaf", leaves.length)];
+        ClaimTree.Leaf memory leaf = leaves[_choose(leaves, seed)];
         shown = Shown(ClaimTree.Leaf(leaf.pool, leaf.account, leaf.amount), leaves.build().prove(leaf), !mutated);
         if (mutated) _mutate(shown, seed, leaves);
+    }
+
+    /// @dev Any leaf; one time in four the largest.
+    function _choose(ClaimTree.Leaf[] memory leaves, uint256 seed) private pure returns (uint256 chosen) {
+        if (_roll(seed, "greed", 4) != 0) return _roll(seed, "leaf", leaves.length);
+        for (uint256 i = 1; i < leaves.length; i++) {
+            if (leaves[i].amount > leaves[chosen].amount) chosen = i;
+        }
     }
 
     function _mutate(Shown memory shown, uint256 seed, ClaimTree.Leaf[] memory leaves) private pure {

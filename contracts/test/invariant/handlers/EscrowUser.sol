@@ -52,7 +52,7 @@ contract EscrowUser is Payer {
         address account = _customer(seed);
         if (books.requested(account) == 0 && _roll(seed, "try", 4) != 0) return _idle();
         uint256 due = books.dueAt(account);
-        if (block.timestamp < due && _roll(seed, "wait", 3) != 0) vm.warp(due);
+        if (block.timestamp < due && _roll(seed, "wait", 2) != 0) vm.warp(due);
         _withdraw(account);
     }
 

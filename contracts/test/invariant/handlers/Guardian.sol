@@ -17,10 +17,11 @@ contract Guardian is Player {
         _revoke(seed, epoch, pending == NONE ? _error(ICXPTVault.RootNotPending.selector, epoch) : bytes(""));
     }
 
-    /// @notice Takes the pending root back if it is wrong.
+    /// @notice Takes the pending root back if it is wrong and attesters do not confirm it.
     function watch(uint256 seed) external {
         uint256 pending = books.pending();
         if (pending == NONE || books.publication(pending).sound) return _idle();
+        if (uint256(books.publication(pending).root) % 2 == 0) return _idle();
         _revoke(seed, books.publication(pending).epoch, "");
     }
 

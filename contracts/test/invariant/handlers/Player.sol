@@ -51,7 +51,7 @@ abstract contract Player is Test {
         if (refusal.length != 0) {
             vm.assertFalse(succeeded, string.concat(label, ": is refused"));
             vm.assertEq(keccak256(result), keccak256(refusal), string.concat(label, ": in these words"));
-            books.countRefused(_tallied());
+            books.countRefused(_tallied(), bytes4(refusal));
         } else {
             vm.assertEq(bytes32(result), succeeded ? bytes32(result) : bytes32(0), string.concat(label, ": no refusal"));
             vm.assertTrue(succeeded, string.concat(label, ": goes through"));

@@ -34,10 +34,10 @@ contract Publisher is Player {
     function publishUnsound(uint256 seed, uint256 amount) external wrongly {
         if (!_wait(seed)) return _idle();
         Draft memory draft = _honest(seed, amount);
-        uint256 kind = _roll(seed, "kind", 6);
+        uint256 kind = _roll(seed, "kind", 8);
         uint256 i = _roll(seed, "leaf", draft.leaves.length - 1);
         uint256 extra = 1 + _roll(seed, "extra", 2_000 * CXPT);
-        if (kind == 0) {
+        if (kind >= 5) {
             draft.leaves[i].amount += extra;
         } else if (kind == 1) {
             draft.providerTotal += _roll(seed, "more", 1 + _room(PROVIDER, draft.providerTotal));
@@ -56,6 +56,7 @@ contract Publisher is Player {
 
     /// @notice Refused by the Vault, in most states.
     function publishRefused(uint256 seed, uint256 amount) external wrongly {
+        if (!_wait(seed)) return _idle();
         Draft memory draft = _honest(seed, amount);
         uint256 kind = _roll(seed, "kind", 8);
         if (kind == 0) draft.revocations = draft.revocations == 0 ? 1 : draft.revocations - 1;
