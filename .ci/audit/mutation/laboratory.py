@@ -141,18 +141,7 @@ class Laboratory:
             raise NotMeasurable(f"forge compiled again, so it did not test the mutant:\n{done.stdout}{done.stderr}")
         if not done.returncode:
             return None
-        # A suite's report ends with its result; the failures are listed once more at the end.
-        suite = test = ""
-        for line in done.stdout.splitlines():
-            if header := re.match(r"Ran \d+ tests? for (\S+):\w+", line):
-                suite = header[1]
-            if line.startswith("[FAIL"):
-                named = re.search(r"\] (\w+)\(", line)
-                test = named[1] if named else "?"
-                break
-        if not suite or not test:
-            raise NotMeasurable(f"forge failed, but no test did:\n{done.stdout}{done.stderr}")
-        return Failure(suite, test)
+        return find_failure(done.stdout)
 
     def _bench(self, files: list[str]) -> Path:
         name = tuple(files)
@@ -169,6 +158,21 @@ class Laboratory:
             (home / "node_modules").symlink_to((self._project / "node_modules").resolve())
             self._benches[name] = home
         return self._benches[name]
+
+
+def find_failure(output: str) -> Failure:
+    """The first failure; the name of an invariant stands after the calls that broke it."""
+    suite = ""
+    lines = iter(output.splitlines())
+    for line in lines:
+        if header := re.match(r"Ran \d+ tests? for (\S+):\w+", line):
+            suite = header[1]
+        if line.startswith("[FAIL"):
+            named = next(
+                (found for text in (line, *lines) if (found := re.search(r"^(?:\[FAIL.*\])? (\w+)\(", text))), None
+            )
+            return Failure(suite, named[1] if named else "?")
+    raise NotMeasurable(f"forge failed, but no test did:\n{output}")
 
 
 def locate_artifact(home: Path, contract: str) -> Path:
