@@ -77,18 +77,20 @@ class Run:
 
     def _check_ground(self, lab: Laboratory) -> None:
         """Whether the tests pass, run what is built here, and notice a contract that does nothing at all."""
+        codes = {}
         for target in self._targets:
             path = f"src/{target.path}"
             if lab.compile(path, target.original, target.contracts, True) != lab.read_code(target.contracts):
                 raise NotMeasurable(f"{target.path}: this compiler and forge make different bytecode")
-            code = lab.compile(path, target.original, target.contracts, False)
+            codes[tuple(target.contracts)] = target, lab.compile(path, target.original, target.contracts, False)
+        for target, code in codes.values():
             assert code
             for stage in target.stages:
                 if failure := lab.test(code, stage):
                     raise NotMeasurable(f"{failure.test} in {failure.file} fails without any mutant")
             dead = {contract: {"bytecode": "0xfe", "deployedBytecode": "0xfe"} for contract in target.contracts}
             if all(lab.test(dead, stage) is None for stage in target.stages):
-                raise NotMeasurable(f"{target.path}: no test deploys what is built from it")
+                raise NotMeasurable(f"{', '.join(dead)}: the tests pass without it")
 
     def _try(self, lab: Laboratory, target: Target, mutant: Mutant) -> None:
         began = time.monotonic()
