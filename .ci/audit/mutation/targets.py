@@ -41,14 +41,15 @@ def read_target(path: str) -> Target:
         for name in DEPLOYED
         if Path("src", path) in list_imports(Path("src", f"{name}.sol"), CONTRACTS)
     }
-    stages: list[list[str]] = [[], [], []]
+    stages: list[list[str]] = [[], [], [], []]
     for file in sorted((CONTRACTS / "test").rglob("*.t.sol")):
         test = file.relative_to(CONTRACTS)
         needed = list_imports(test, CONTRACTS)
         if NOT_RUN & set(test.parts) or not any(Path(source) in needed for source in contracts.values()):
             continue
+        foreign = any(Path(f"src/{name}.sol") in needed for name in DEPLOYED if name not in {*contracts, "CXPTToken"})
         own = test.parts[1] == "unit" and test.parts[2] in contracts
-        stages[2 if "invariant" in test.parts else 0 if own else 1].append(str(test))
+        stages[3 if "invariant" in test.parts else 0 if own else 2 if foreign else 1].append(str(test))
     source = CONTRACTS / "src" / path
     stages = [stage for stage in stages if stage]
     original = render(read_statements(source.read_text()))
