@@ -29,7 +29,10 @@ const BUILDS = [
       TimelockController: '@openzeppelin/contracts/governance/TimelockController.sol',
     },
   },
-  { folder: 'test/artifacts', contracts: { HostileToken: 'test/HostileToken.sol' } },
+  {
+    folder: 'test/artifacts',
+    contracts: { BitmapDistributor: 'test/gas/BitmapDistributor.sol', HostileToken: 'test/HostileToken.sol' },
+  },
 ];
 
 // 2394: transient storage deserves care; OpenZeppelin's guard clears what it sets.

@@ -84,9 +84,8 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
 
     /// @inheritdoc ICXPTVault
     function attestRoot(uint256 epoch, bytes32 publication) external only(Role.Attester) whilePublishing {
-        _requirePending(epoch);
+        bytes32 expected = publicationHash(epoch); // reverts unless this root is pending
         Terms storage terms = _roots[epoch].terms;
-        bytes32 expected = publicationHash(epoch);
         if (publication != expected) revert WrongPublication(expected, publication);
         if (_attested[publication][msg.sender]) revert AlreadyAttested(epoch, msg.sender);
         uint8 missing = terms.missing;
@@ -135,12 +134,12 @@ contract CXPTVault is VaultAdministration, ReentrancyGuardTransient {
         Basis memory basis = _openClaims(epoch);
         ClaimCode code;
         (amount, code) = _assess(basis, pool, account, cumulativeAmount, proof);
-        if (code == ClaimCode.InvalidPool) revert InvalidPool(pool);
-        if (code == ClaimCode.InvalidAccount) revert InvalidAccount(account);
-        if (code == ClaimCode.InvalidProof) revert InvalidProof(pool, account, cumulativeAmount);
-        if (code == ClaimCode.PromiseExceeded) revert PromiseExceeded(pool, _unpaid(basis, pool), amount);
-        if (code == ClaimCode.NothingDue) emit ClaimSkipped(0, account, code);
-        else _pay(basis, epoch, pool, account, amount, cumulativeAmount);
+        if (code == ClaimCode.Due) _pay(basis, epoch, pool, account, amount, cumulativeAmount);
+        else if (code == ClaimCode.NothingDue) emit ClaimSkipped(0, account, code);
+        else if (code == ClaimCode.InvalidPool) revert InvalidPool(pool);
+        else if (code == ClaimCode.InvalidAccount) revert InvalidAccount(account);
+        else if (code == ClaimCode.InvalidProof) revert InvalidProof(pool, account, cumulativeAmount);
+        else revert PromiseExceeded(pool, _unpaid(basis, pool), amount);
     }
 
     /// @inheritdoc ICXPTVault

@@ -29,11 +29,17 @@ _BUILT_IN = {
 
 @dataclass(frozen=True)
 class Artifact:
-    """One compiled contract; `bytecode` is the creation code without constructor arguments."""
+    """One compiled contract; `bytecode` is the creation code without constructor arguments.
+
+    `runtime` is the code that a chain holds, with zeros where `immutables` stand: for each, in the order of their
+    declaration, the offsets of its 32 bytes.
+    """
 
     name: str
     abi: ABI
     bytecode: bytes
+    runtime: bytes
+    immutables: tuple[tuple[int, ...], ...]
 
 
 def load_artifact(name: str, folder: Path = ARTIFACTS) -> Artifact:
@@ -46,7 +52,11 @@ def _load(name: str, folder: Path) -> Artifact:
     path = folder / f"{name}.json"
     try:
         fields = json.loads(path.read_text())
-        return Artifact(name, fields["abi"], bytes.fromhex(fields["bytecode"].removeprefix("0x")))
+        code, runtime = (bytes.fromhex(fields[key].removeprefix("0x")) for key in ("bytecode", "deployedBytecode"))
+        # The compiler numbers the nodes of its syntax tree in the order of the sources.
+        places = sorted(fields["immutableReferences"].items(), key=lambda item: int(item[0]))
+        immutables = tuple(tuple(place["start"] for place in found) for _, found in places)
+        return Artifact(name, fields["abi"], code, runtime, immutables)
     except FileNotFoundError:
         raise UsageError(f"no contract artifact {path}; run from a checkout, with contracts/artifacts in it") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -114,7 +114,7 @@ class Sender:
         gas = estimate + estimate // 5
         if gas > GAS_LIMIT:
             raise ChainError(f"{intent.purpose} needs {gas} gas, more than the {GAS_LIMIT} of a transaction; split it")
-        max_fee, priority_fee, fees = self._choose_fees()
+        max_fee, priority_fee, fees = self.choose_fees()
         nonce = self.chain.count_transactions(signer.address, "pending")
         del call["from"]
         raw = signer.sign_transaction(call | fees | {"gas": gas, "nonce": nonce, "chainId": self.chain.chain_id})
@@ -122,8 +122,8 @@ class Sender:
             intent.purpose, self.chain.chain_id, signer.address, nonce, gas, max_fee, priority_fee, raw, keccak(raw)
         )
 
-    def _choose_fees(self) -> tuple[int, int, dict[str, int]]:
-        """Highest fee, tip, and both as fields of a transaction."""
+    def choose_fees(self) -> tuple[int, int, dict[str, int]]:
+        """Highest fee, tip, and both as fields of a transaction; ChainError when the highest passes the cap."""
         eth = self.chain.web3.eth
         with self.chain.translate_errors("asking for fees"):
             base_fee = eth.get_block("latest").get("baseFeePerGas")

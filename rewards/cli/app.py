@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rewards.cli import epochs, onchain
+from rewards.cli import deployment, epochs, onchain
 
 _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Epochs": {
@@ -16,7 +16,7 @@ _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "export": epochs.export,
     },
     "Chain": {
-        "deploy": onchain.deploy,
+        "deploy": deployment.deploy,
         "publish": onchain.publish,
         "attest": onchain.attest,
         "revoke": onchain.revoke,

@@ -1,81 +1,19 @@
-"""Commands against the configured chain: deploy, publish, attest, revoke, reconcile, claim; and proofs."""
+"""Commands against the configured chain: publish, attest, revoke, reconcile, claim; and proofs."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rewards.cli.answers import describe_receipt, print_json, print_lines, print_pairs, state_amounts
+from rewards.cli.answers import describe_receipt, print_json, print_lines, state_amounts
 from rewards.cli.epochs import ask_chain, print_findings
 from rewards.cli.options import Account, AsJson, Data, Deployment, Epoch, Genesis, Inputs, MaybeEpoch, Policies, Verbose
 from rewards.cli.stages import Stages
-from rewards.errors import UsageError
 
 if TYPE_CHECKING:
     from rewards.chain.vault import Vault
     from rewards.jobs.claims import Payment
     from rewards.jobs.publish import ChainOutcome
     from rewards.ports import Receipt
-
-
-def _holder(name: str, who: str) -> Any:
-    return typer.Option(name, metavar="ADDRESS", help=f"{who}", show_default=False)
-
-
-def deploy(
-    admin: Annotated[str, _holder("--admin", "Changes settings; a timelock, in production.")],
-    publisher: Annotated[list[str], _holder("--publisher", "Posts roots; may be repeated.")],
-    attester: Annotated[list[str], _holder("--attester", "Confirms roots; may be repeated.")],
-    guardian: Annotated[list[str], _holder("--guardian", "Revokes and pauses; may be repeated.")],
-    treasurer: Annotated[list[str], _holder("--treasurer", "Takes the protocol's part; may be repeated.")],
-    token: Annotated[str | None, _holder("--token", "CXPT that exists; else it is deployed too.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to record it.", show_default=False)] = None,
-    first_epoch: Annotated[int, typer.Option(min=0, metavar="N", help="First epoch to be published.")] = 0,
-    activation_delay: Annotated[
-        int, typer.Option(min=0, metavar="SECONDS", help="From publication to claims.")
-    ] = 43_200,
-    attesters: Annotated[int, typer.Option(min=1, metavar="N", help="Confirmations that a root needs.")] = 1,
-    max_epoch_amount: Annotated[
-        str | None, typer.Option(metavar="CXPT", help="Most that an epoch may add to a pool.", show_default=False)
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Deploy the Vault, and the token unless one is given, with the deployer's key, and record it."""
-    from rewards.jobs.chain import deploy as deploy_contracts
-    from rewards.jobs.settings import load_settings
-    from rewards.units import MAX_AMOUNT, parse_cxpt
-
-    limit = MAX_AMOUNT if max_epoch_amount is None else parse_cxpt(max_epoch_amount)
-    if limit > MAX_AMOUNT:
-        raise UsageError(
-            f"--max-epoch-amount {max_epoch_amount} is more than the Vault can hold; leave it out for no limit"
-        )
-    roles = {
-        "admin": [admin],
-        "publisher": publisher,
-        "attester": attester,
-        "guardian": guardian,
-        "treasurer": treasurer,
-    }
-    with Stages(1, verbose=False) as stages:
-        stages.report("deploy, and wait until it is final")
-        deployment, path = deploy_contracts(
-            load_settings(),
-            roles,
-            token,
-            out,
-            first_epoch=first_epoch,
-            activation_delay_s=activation_delay,
-            attesters_required=attesters,
-            max_provider_amount=limit,
-            max_user_amount=limit,
-        )
-    known = {"chain_id": deployment.chain_id, "token": deployment.token, "vault": deployment.vault}
-    known |= {"deployed_block": deployment.deployed_block, "first_epoch": deployment.first_epoch, "record": str(path)}
-    if as_json:
-        print_json(known)
-    else:
-        print_pairs((name.replace("_", " "), str(value)) for name, value in known.items())
 
 
 def publish(

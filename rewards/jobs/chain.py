@@ -1,17 +1,14 @@
 """Settings to a connected Vault and to signers: the one place that reads keys."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewards.chain.client import Chain, connect
-from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
-from rewards.chain.deployment import Deployment, deployment_path, read_deployment, require_writable, write_deployment
+from rewards.chain.deployment import deployment_path, read_deployment
 from rewards.chain.sender import Patience, Sender
 from rewards.chain.signers import LocalSigner, Signer
 from rewards.chain.vault import Vault
-from rewards.errors import ChainError, UsageError
+from rewards.errors import UsageError
 from rewards.jobs.settings import Role, Settings
-from rewards.units import Address, parse_address
 
 
 def open_chain(settings: Settings, timeout_s: int = 15) -> Chain:
@@ -58,37 +55,3 @@ def open_signer(settings: Settings, role: Role) -> Signer:
             f"the keystore {keystore} cannot be read: {error.strerror}; mend REWARDS_{role.upper()}_KEYSTORE"
         ) from error
     return LocalSigner.from_keystore(text, settings.keystore_password)
-
-
-def deploy(
-    settings: Settings, roles: Mapping[str, Sequence[str]], token: str | None, out: Path | None, **vault: int
-) -> tuple[Deployment, Path]:
-    """Deploy the token (unless one is given) and the Vault with these role holders, and record both.
-
-    `roles`: admin (one), publisher, attester, guardian, treasurer to addresses. Refuses to overwrite a record.
-    """
-    chain = open_chain(settings)
-    signer = open_signer(settings, "deployer")
-    path = out or deployment_path(chain.chain_id)
-    if path.exists():
-        raise UsageError(
-            f"{path} already records a deployment; give --out for another one, or remove it if that Vault is abandoned"
-        )
-    require_writable(path)
-    sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
-    holders = {role: [parse_address(address) for address in addresses] for role, addresses in roles.items()}
-    wanted = VaultSettings(
-        admin=holders["admin"][0],
-        publishers=holders["publisher"],
-        attesters=holders["attester"],
-        guardians=holders["guardian"],
-        treasurers=holders["treasurer"],
-        **vault,
-    )
-    paid_in: Address = parse_address(token) if token else deploy_token(sender, signer)
-    try:
-        deployment = deploy_vault(sender, signer, paid_in, wanted)
-    except ChainError as error:
-        raise ChainError(f"{error}; the token is {paid_in}, give --token to use it again") from error
-    write_deployment(deployment, path)
-    return deployment, path

@@ -41,7 +41,8 @@ def start_anvil(contracts: Path, start: int, *options: str) -> Iterator[str]:
     command = [str(binary), "--port", str(port), *settings, *options]
     node = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(url, node)
+        chain_id = int(options[options.index("--chain-id") + 1]) if "--chain-id" in options else ANVIL_CHAIN_ID
+        _wait_for(url, node, chain_id)
         yield url
     finally:
         node.terminate()
@@ -55,10 +56,10 @@ def anvil_url(contracts: Path) -> Iterator[str]:
         yield url
 
 
-def _wait_for(url: str, node: subprocess.Popen[bytes]) -> Chain:
+def _wait_for(url: str, node: subprocess.Popen[bytes], chain_id: int) -> Chain:
     for _ in range(100):
         try:
-            return connect(url, ANVIL_CHAIN_ID)
+            return connect(url, chain_id)
         except ChainError:
             assert node.poll() is None, "anvil stopped while starting"
             time.sleep(0.1)

@@ -3,16 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rewards.chain.deployment import Deployment, deployment_path, read_deployment, write_deployment
+from rewards.chain.deployment import ContractRecord, Deployment, deployment_path, read_deployment, write_deployment
 from rewards.errors import UsageError
-from rewards.jobs import chain as jobs
-from rewards.jobs.settings import Settings
 from rewards.units import Address
-from tests.chain.networks import Network
 
 RECORD = Deployment(
     chain_id=9990,
@@ -23,6 +21,53 @@ RECORD = Deployment(
     first_epoch=4,
     admin=Address("0x" + "03" * 20),
 )
+
+
+FULL = replace(
+    RECORD,
+    network="agung",
+    timelock=RECORD.admin,
+    subscription_manager=Address("0x" + "04" * 20),
+    usage_escrow=Address("0x" + "05" * 20),
+    settler=Address("0x" + "06" * 20),
+    supply_transaction="0x" + "07" * 32,
+    contracts={
+        "UsageEscrow": ContractRecord(
+            address=Address("0x" + "05" * 20),
+            arguments={"owner": "0x" + "03" * 20, "plans": [{"price": "1"}]},
+            block=19,
+            block_hash="0x" + "08" * 32,
+            transaction="0x" + "09" * 32,
+            bytecode_sha256="0a" * 32,
+        )
+    },
+    asked={"network": "agung", "publisher": ["0x" + "0b" * 20]},
+)
+
+
+def test_full_record_survives_the_file(tmp_path: Path) -> None:
+    write_deployment(FULL, tmp_path / "9990.json")
+    assert read_deployment(tmp_path / "9990.json") == FULL
+    assert "null" not in (tmp_path / "9990.json").read_text()
+    assert isinstance(hash(FULL), int)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"block": -1}, "block of UsageEscrow is -1"),
+        ({"block_hash": "0x12"}, "not a 32-byte hash: '0x12'"),
+        ({"address": "0x12"}, "not a usable address: '0x12'"),
+        ({"arguments": 3}, "arguments of UsageEscrow is 3; give an object"),
+        ({"more": 1}, "UsageEscrow needs exactly address, arguments, block"),
+    ],
+)
+def test_wrong_field_of_a_contract_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    known = json.loads(FULL.to_json())
+    known["contracts"]["UsageEscrow"] |= change
+    (tmp_path / "record.json").write_text(json.dumps(known))
+    with pytest.raises(UsageError, match=message):
+        read_deployment(tmp_path / "record.json")
 
 
 def test_record_survives_the_file(tmp_path: Path) -> None:
@@ -42,6 +87,8 @@ def test_record_survives_the_file(tmp_path: Path) -> None:
         ({"deployed_block": -1}, "deployed_block is -1"),
         ({"block_hash": "0x00"}, "not a 32-byte hash"),
         ({"extra": 1}, "needs exactly"),
+        ({"network": 7}, "network is 7; give a text"),
+        ({"contracts": []}, r"contracts is \[\]; give an object"),
     ],
 )
 def test_wrong_field_is_named_with_the_file(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -63,22 +110,6 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
         write_deployment(RECORD, tmp_path / "file" / "x.json")
     text = str(caught.value)
     assert Deployment.from_json(text[text.index("{") :]) == RECORD  # a Vault whose address is lost is money lost
-
-
-def test_a_folder_that_cannot_be_written_costs_nothing(
-    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "open_chain", lambda _: embedded.chain)
-    monkeypatch.setattr(jobs, "open_signer", lambda _, __: embedded.signers[0])
-    names = ("admin", "publisher", "attester", "guardian", "treasurer")
-    roles = {name: [signer.address] for name, signer in zip(names, embedded.signers[1:6], strict=True)}
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="give a folder that can be written"):
-        jobs.deploy(Settings(), roles, None, tmp_path / "file" / "x.json")
-    assert embedded.chain.count_transactions(embedded.signers[0].address, "latest") == 0
-    deployment, path = jobs.deploy(Settings(poll_seconds=0.001), roles, None, tmp_path / "deep" / "x.json")
-    assert read_deployment(path) == deployment
-    assert [file.name for file in path.parent.iterdir()] == ["x.json"]
 
 
 def test_record_is_read_without_web3(tmp_path: Path) -> None:

@@ -216,7 +216,10 @@ def test_bad_arguments_of_run(
         (("claim", "0x" + "12" * 20), "REWARDS_CLAIMER"),
         (("revoke", "0", "--reason", "x"), "REWARDS_GUARDIAN"),
         (("reconcile",), "REWARDS_RPC_URL"),
-        (("deploy", "--admin", "0x" + "12" * 20), "--publisher"),
+        (("deploy", "--admin", "0x" + "12" * 20), "--network"),
+        (("deploy", "--network", "mainnet"), "local, agung, peaq, custom"),
+        (("deploy", "--network", "agung"), "REWARDS_RPC_URL"),
+        (("deploy", "--network", "custom"), "REWARDS_CHAIN_ID"),
     ],
 )
 def test_bad_arguments_are_usage_errors(arguments: tuple[str, ...], named: str, rewards: Rewards) -> None:

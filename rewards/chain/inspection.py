@@ -1,0 +1,252 @@
+"""A deployment against its chain: code, fixed values, roles and settings, each with what was asked and what stands."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from web3 import Web3
+from web3.contract import Contract
+
+from rewards.chain.client import Chain
+from rewards.chain.contracts import bind_contract, load_artifact
+from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
+from rewards.chain.deployment import Deployment
+from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode
+from rewards.chain.request import DAY_S, Request
+from rewards.chain.vault import ROLES
+from rewards.errors import UsageError
+from rewards.units import PROVIDER, USER, ZERO_ADDRESS, Address, checksum, keccak
+
+_TOKEN_NAME, _TOKEN_SYMBOL, _TOKEN_DECIMALS = b"Cxmpute Token", "CXPT", 18
+_DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+_TIMELOCK_ROLES = {
+    "administrator": ADMIN_ROLE,
+    "proposer": PROPOSER_ROLE,
+    "canceller": CANCELLER_ROLE,
+    "executor": EXECUTOR_ROLE,
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One field of a deployment, as it should be and as the chain has it."""
+
+    field: str
+    expected: str
+    observed: str
+
+    @property
+    def agrees(self) -> bool:
+        return self.expected == self.observed
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, observed {self.observed}"
+
+
+def inspect_code(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
+    """Where every contract that `rewards deploy` made came from, and its code; ChainError when the chain does not
+    answer."""
+    for name, record in deployment.contracts.items():
+        yield from _inspect_creation(chain, deployment, name)
+        yield from _inspect_code(chain, name, record.address, _list_immutables(deployment, name))
+    if deployment.supply_transaction is not None:
+        yield Fact("transfer of the supply", "succeeded", _tell_fate(chain, deployment.supply_transaction))
+
+
+def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
+    """Roles and settings as they are now. Contracts with another code may answer anything, or nothing: look there
+    first."""
+    subscriptions, escrow = deployment.subscription_manager, deployment.usage_escrow
+    if subscriptions is None or escrow is None or not {VAULT, SUBSCRIPTIONS, ESCROW} <= set(deployment.contracts):
+        raise UsageError(
+            "the record names no subscription manager and escrow; only what `rewards deploy` made is checked"
+        )
+    look = _Look(chain, deployment)
+    yield from inspect_token(chain, deployment.token)
+    if deployment.timelock is not None:
+        yield from look.at_timelock(deployment.timelock)
+    yield from look.at_vault()
+    yield from look.at_subscriptions(subscriptions)
+    yield from look.at_escrow(escrow)
+
+
+def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:
+    """That a token calls itself CXPT; also one that was there before."""
+    contract = bind_contract(chain.web3, TOKEN, token)
+    for function, expected in (("symbol", _TOKEN_SYMBOL), ("decimals", str(_TOKEN_DECIMALS))):
+        with chain.translate_errors(f"calling {function} of the token"):
+            yield Fact(f"{function} of the token", expected, str(contract.functions[function]().call()))
+
+
+def _tell_fate(chain: Chain, transaction: str) -> str:
+    found = chain.find_receipt(bytes.fromhex(transaction[2:]))
+    return "unknown" if found is None else "succeeded" if found["status"] == 1 else "failed"
+
+
+def _inspect_creation(chain: Chain, deployment: Deployment, name: str) -> Iterator[Fact]:
+    """Where and by what a contract came to be, and that the artifact is still what it was."""
+    record = deployment.contracts[name]
+    yield Fact(f"bytecode of {name} (sha256)", record.bytecode_sha256, digest_bytecode(name))
+    found = chain.find_receipt(bytes.fromhex(record.transaction[2:]))
+    if found is None:
+        yield Fact(f"transaction of {name}", record.transaction, "unknown")
+        return
+    yield Fact(f"address of {name}", record.address, str(found["contractAddress"]).lower())
+    block = f"{record.block} {record.block_hash}"
+    yield Fact(f"block of {name}", block, f"{found['blockNumber']} 0x{bytes(found['blockHash']).hex()}")
+    yield Fact(f"deployer of {name}", str(deployment.asked["deployer"]), str(found["from"]).lower())
+
+
+def _inspect_code(chain: Chain, name: str, address: Address, expected: Mapping[str, bytes]) -> Iterator[Fact]:
+    """The code on the chain is the artifact's, but for the fixed values, and those are what they should be."""
+    artifact = load_artifact(name)
+    with chain.translate_errors(f"asking for the code of {name}"):
+        code = bytes(chain.web3.eth.get_code(Web3.to_checksum_address(checksum(address))))
+    masked = bytearray(code)
+    for places in artifact.immutables:
+        for start in places:
+            masked[start : start + 32] = bytes(len(masked[start : start + 32]))
+    yield Fact(f"code of {name}", _digest(artifact.runtime), _digest(bytes(masked)))
+    for (label, value), places in zip(expected.items(), artifact.immutables, strict=True):
+        # The same value stands wherever the code uses it.
+        held = sorted({code[start : start + 32].hex() for start in places})
+        yield Fact(f"{label} in the code of {name}", "0x" + value.hex(), ", ".join("0x" + one for one in held))
+
+
+def _digest(code: bytes) -> str:
+    return f"sha256 {hashlib.sha256(code).hexdigest()} of {len(code)} bytes"
+
+
+def _list_immutables(deployment: Deployment, name: str) -> dict[str, bytes]:
+    """What the code of a contract holds for good, in the order of declaration."""
+    if name == TOKEN:
+        return _list_token_immutables(deployment)
+    if name == VAULT:
+        return {"token": _pad(deployment.token), "firstEpoch": deployment.first_epoch.to_bytes(32)}
+    if name in (SUBSCRIPTIONS, ESCROW):
+        return {"vault": _pad(deployment.vault), "token": _pad(deployment.token)}
+    return {}
+
+
+def _list_token_immutables(deployment: Deployment) -> dict[str, bytes]:
+    """What OpenZeppelin's EIP712 fixes: the domain that permits are signed for."""
+    chain_id, this = deployment.chain_id.to_bytes(32), _pad(deployment.token)
+    name, version = keccak(_TOKEN_NAME), keccak(b"1")
+    return {
+        "domain separator": keccak(keccak(_DOMAIN_TYPE) + name + version + chain_id + this),
+        "chain id": chain_id,
+        "own address": this,
+        "hash of the name": name,
+        "hash of the version": version,
+        "name": _TOKEN_NAME.ljust(31, b"\0") + bytes([len(_TOKEN_NAME)]),
+        "version": b"1".ljust(31, b"\0") + b"\1",
+    }
+
+
+def _pad(address: Address) -> bytes:
+    return bytes(12) + bytes.fromhex(address[2:])
+
+
+class _Look:
+    """The contracts of a deployment, asked one after the other."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        self._chain, self._deployment = chain, deployment
+        self._request = Request.from_json(deployment.asked)
+        self._bound: dict[tuple[str, Address], Contract] = {}
+
+    def at_timelock(self, timelock: Address) -> Iterator[Fact]:
+        request = self._request
+        delay = str(request.timelock_delay_s)
+        yield Fact("delay of the timelock", delay, str(self._ask(TIMELOCK, timelock, "getMinDelay")))
+        expected = {
+            "administrator": {timelock},
+            "proposer": set(request.proposers),
+            "canceller": {*request.cancellers},
+            "executor": {ZERO_ADDRESS},
+        }
+        granted = self._list_accounts(TIMELOCK, timelock, "RoleGranted")
+        for label, role in _TIMELOCK_ROLES.items():
+            candidates = expected[label] | granted | {request.deployer}
+            held = {a for a in candidates if self._ask(TIMELOCK, timelock, "hasRole", role, checksum(a))}
+            yield Fact(f"{label}s of the timelock", _join(expected[label]), _join(held))
+
+    def at_vault(self) -> Iterator[Fact]:
+        request, vault = self._request, self._deployment.vault
+        settings = request.settings(self._deployment.admin)
+        fields: dict[str, tuple[str, tuple[Any, ...], object]] = {
+            "token": ("token", (), self._deployment.token),
+            "first epoch": ("firstEpoch", (), request.first_epoch),
+            "split": ("split", (), [settings.protocol_bp, settings.provider_bp, settings.user_bp]),
+            "activation delay": ("activationDelay", (), request.activation_delay_s),
+            "attesters needed": ("attestersRequired", (), request.attesters_required),
+            "limit of the provider pool": ("maxEpochAmount", (PROVIDER,), request.max_epoch_amount),
+            "limit of the user pool": ("maxEpochAmount", (USER,), request.max_epoch_amount),
+        }
+        for label, (function, arguments, expected) in fields.items():
+            observed = self._ask(VAULT, vault, function, *arguments)
+            yield Fact(f"{label} of the Vault", _plain(expected), _plain(observed))
+        groups = {
+            "admin": {self._deployment.admin},
+            "publisher": set(request.publishers),
+            "attester": set(request.attesters),
+            "guardian": set(request.guardians),
+            "treasurer": set(request.treasurers),
+        }
+        asked = {account: role for role, accounts in groups.items() for account in accounts}
+        known = {*asked, request.deployer} | self._list_accounts(VAULT, vault, "RoleSet")
+        for account in sorted(known):
+            observed = ROLES[self._ask(VAULT, vault, "roleOf", checksum(account))]
+            yield Fact(f"role of {account} in the Vault", asked.get(account, "none"), observed)
+
+    def at_subscriptions(self, address: Address) -> Iterator[Fact]:
+        yield from self._at_fee_payer(SUBSCRIPTIONS, address)
+        count = int(self._ask(SUBSCRIPTIONS, address, "planCount"))
+        yield Fact(f"plans of {SUBSCRIPTIONS}", str(len(self._request.offers)), str(count))
+        for number, offer in enumerate(self._request.offers):
+            expected = [offer.price, offer.days * DAY_S]
+            observed = self._ask(SUBSCRIPTIONS, address, "plans", number)
+            yield Fact(f"plan {number} of {SUBSCRIPTIONS}", _plain(expected), _plain(observed))
+
+    def at_escrow(self, address: Address) -> Iterator[Fact]:
+        yield from self._at_fee_payer(ESCROW, address)
+        yield Fact(f"settler of {ESCROW}", self._request.settler, _plain(self._ask(ESCROW, address, "settler")))
+
+    def _at_fee_payer(self, name: str, address: Address) -> Iterator[Fact]:
+        expected = {
+            "vault": self._deployment.vault,
+            "token": self._deployment.token,
+            "owner": self._deployment.admin,
+            "pendingOwner": ZERO_ADDRESS,
+        }
+        for function, value in expected.items():
+            yield Fact(f"{function} of {name}", value, _plain(self._ask(name, address, function)))
+
+    def _ask(self, name: str, address: Address, function: str, *arguments: Any) -> Any:
+        contract = self._bind(name, address)
+        with self._chain.translate_errors(f"calling {function} of {name}"):
+            return contract.functions[function](*arguments).call()
+
+    def _bind(self, name: str, address: Address) -> Contract:
+        if (name, address) not in self._bound:
+            self._bound[name, address] = bind_contract(self._chain.web3, name, address)
+        return self._bound[name, address]
+
+    def _list_accounts(self, name: str, address: Address, event: str) -> set[Address]:
+        """Every account that ever was given a role: nobody holds one whom these events do not name."""
+        made = self._bind(name, address).events[event]()
+        first = self._deployment.contracts[name].block
+        logs = self._chain.logs(address, [made.topic], first, self._chain.head().number)
+        return {Address(made.process_log(log)["args"]["account"].lower()) for log in logs}
+
+
+def _plain(value: object) -> str:
+    """What a call answers, as the requests write it: addresses in lower case, lists with commas."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return value.lower() if isinstance(value, str) else str(value)
+
+
+def _join(accounts: Sequence[Address] | set[Address]) -> str:
+    return ", ".join(sorted(accounts)) or "none"

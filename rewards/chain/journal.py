@@ -1,0 +1,82 @@
+"""What a deployment has signed so far, on disk before it is sent: a run that was killed goes on from here."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rewards.chain.deployment import write_durably
+from rewards.chain.sender import SignedIntent
+from rewards.errors import RewardsError, StorageError, UsageError
+
+
+@dataclass
+class Journal:
+    """`asked` is the request, `bytecodes` the digest of each contract's creation code, `intents` what was signed, by
+    step."""
+
+    path: Path
+    asked: Mapping[str, Any]
+    bytecodes: Mapping[str, str]
+    intents: dict[str, SignedIntent] = field(default_factory=dict)
+
+    def keep(self, step: str, stored: SignedIntent) -> None:
+        """Remembers an intent; after the return it is on disk. StorageError when it cannot be, and then nothing may be
+        sent."""
+        self.intents[step] = stored
+        self.write()
+
+    def forget(self, step: str) -> None:
+        """Drops an intent that can never take effect, so that its step is signed anew."""
+        del self.intents[step]
+        self.write()
+
+    def write(self) -> None:
+        intents = [{"step": step, **json.loads(stored.to_json())} for step, stored in self.intents.items()]
+        known = {"asked": self.asked, "bytecodes": self.bytecodes, "intents": intents}
+        try:
+            write_durably(self.path, json.dumps(known, indent=2) + "\n")
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} cannot be written: {error.strerror}; nothing more is sent, mend the disk and run again"
+            ) from None
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def journal_path(record: Path) -> Path:
+    """Where the journal of a record is: beside it."""
+    return record.with_name(f"{record.stem}.partial.json")
+
+
+def read_journal(path: Path) -> Journal | None:
+    """The journal in a file, None where there is none; UsageError when it does not read."""
+    try:
+        known = json.loads(path.read_text())
+        intents = {one.pop("step"): SignedIntent.from_json(json.dumps(one)) for one in known["intents"]}
+        return Journal(path, dict(known["asked"]), dict(known["bytecodes"]), intents)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RewardsError) as error:
+        raise UsageError(
+            f"{path} is not the journal of a deployment ({error}); restore it, it says what was sent already"
+        ) from None
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keeps other deployments away from a folder for as long as the block runs; StorageError when one is at work."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StorageError(f"another deployment is at work in {folder}; wait until it ends") from None
+        yield
+    finally:
+        os.close(held)

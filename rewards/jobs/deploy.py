@@ -1,0 +1,355 @@
+"""All contracts onto a chain, by one key that holds nothing in the end: planned, sent once, recorded, verified."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rewards.chain.client import Chain, connect
+from rewards.chain.cost import Cost, estimate_cost, require_instructions
+from rewards.chain.deploy import WEEK_S
+from rewards.chain.deployment import (
+    ContractRecord,
+    Deployment,
+    deployment_path,
+    read_deployment,
+    require_writable,
+    write_deployment,
+)
+from rewards.chain.inspection import inspect_code, inspect_state, inspect_token
+from rewards.chain.journal import Journal, hold_folder, journal_path, read_journal
+from rewards.chain.networks import DevelopmentChain, Network, choose_network
+from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
+from rewards.chain.request import Offer, Request, check_request, compare_requests
+from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
+from rewards.chain.signers import Signer
+from rewards.errors import ChainError, Disagreement, UsageError
+from rewards.jobs.chain import open_signer
+from rewards.jobs.settings import Settings
+from rewards.ports import Receipt
+from rewards.units import MAX_AMOUNT, Address, checksum, parse_address, parse_cxpt
+
+SUPPLY_STEP = "supply"
+
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a person gives, as text; `holders` maps each role to addresses."""
+
+    holders: Mapping[str, Sequence[str]]
+    token: str | None = None
+    admin: str | None = None
+    supply_to: str | None = None
+    plans: Sequence[str] = ()
+    timelock_delay_s: int | None = None
+    first_epoch: int = 0
+    activation_delay_s: int = 12 * 3600
+    attesters_required: int = 1
+    max_epoch_amount: str | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would be sent, what it costs at most, and which steps an earlier run has signed."""
+
+    request: Request
+    plan: Plan
+    cost: Cost
+    signed: frozenset[str]
+    path: Path
+
+    @property
+    def shortage(self) -> str | None:
+        """Why the balance does not suffice, if it does not."""
+        cost = self.cost
+        if not cost.shortfall:
+            return None
+        return (
+            f"the deployer {checksum(self.request.deployer)} has {cost.balance} wei and needs up to {cost.need}: "
+            f"{cost.shortfall} too little; nothing was sent"
+        )
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployment that stands as it was asked for: `facts` were compared, `sent` transactions went out in this run."""
+
+    deployment: Deployment
+    path: Path
+    sent: int
+    facts: int
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a deployment goes: the chain with its id checked, the key, what is asked for, and where it is recorded."""
+
+    sender: Sender
+    signer: Signer
+    request: Request
+    path: Path
+
+    @property
+    def chain(self) -> Chain:
+        return self.sender.chain
+
+
+def survey(settings: Settings, network_name: str, arguments: Arguments, out: Path | None) -> Ground:
+    """Everything that can be refused without asking for more than the chain's id; UsageError or ChainError."""
+    network = choose_network(network_name, settings.chain_id)
+    chain = open_network(settings, network)
+    signer = open_signer(settings, "deployer")
+    request = make_request(arguments, network, signer.address)
+    check_request(request, network)
+    _require_contracts(chain, request, network)
+    sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
+    return Ground(sender, signer, request, out or deployment_path(network.chain_id))
+
+
+def open_network(settings: Settings, network: Network) -> Chain:
+    """The network's chain at the configured endpoint; ChainError when that is another chain."""
+    url = settings.rpc_url.get_secret_value() if settings.rpc_url is not None else network.rpc_url
+    if url is None:
+        raise UsageError(f"--network {network.name} needs an endpoint; set REWARDS_RPC_URL")
+    chain = connect(url, network.chain_id, settings.confirmations)
+    return chain if network.public else DevelopmentChain(chain.web3, chain.chain_id, chain.where)
+
+
+def make_request(arguments: Arguments, network: Network, deployer: Address) -> Request:
+    """The arguments, parsed; UsageError naming the option of what does not read."""
+
+    def many(role: str) -> tuple[Address, ...]:
+        return tuple(sorted(_parse(role, text) for text in arguments.holders.get(role, ())))
+
+    def one(name: str, text: str | None) -> Address | None:
+        return None if text is None else _parse(name, text)
+
+    settlers = many("settler")
+    if len(settlers) != 1:
+        raise UsageError(f"{len(settlers)} settlers are given; give one --settler ADDRESS")
+    limit, delay_s = arguments.max_epoch_amount, arguments.timelock_delay_s
+    return Request(
+        network=network.name,
+        chain_id=network.chain_id,
+        deployer=deployer,
+        token=one("token", arguments.token),
+        admin=one("admin", arguments.admin),
+        proposers=many("proposer"),
+        cancellers=many("canceller"),
+        timelock_delay_s=WEEK_S if delay_s is None and arguments.admin is None else delay_s,
+        publishers=many("publisher"),
+        attesters=many("attester"),
+        guardians=many("guardian"),
+        treasurers=many("treasurer"),
+        settler=settlers[0],
+        offers=tuple(Offer.parse(text) for text in arguments.plans),
+        supply_to=one("supply-to", arguments.supply_to),
+        first_epoch=arguments.first_epoch,
+        activation_delay_s=arguments.activation_delay_s,
+        attesters_required=arguments.attesters_required,
+        max_epoch_amount=MAX_AMOUNT if limit is None else parse_cxpt(limit),
+    )
+
+
+def _parse(name: str, text: str) -> Address:
+    try:
+        return parse_address(text)
+    except UsageError as error:
+        raise UsageError(f"--{name}: {error}") from None
+
+
+def _require_contracts(chain: Chain, request: Request, network: Network) -> None:
+    """What is said to exist does, and is what it is said to be."""
+    if request.token is not None:
+        where = f"--token {checksum(request.token)}"
+        if not chain.has_code(request.token):
+            raise UsageError(f"{where}: no contract is there on {chain.where}")
+        for fact in inspect_token(chain, request.token):
+            if not fact.agrees:
+                raise UsageError(f"{where} is another token: {fact}")
+    if request.admin is not None and network.public and not chain.has_code(request.admin):
+        raise UsageError(
+            f"--admin {checksum(request.admin)}: no contract is there on {chain.where}; the admin of a public Vault is "
+            "a timelock or a multisig"
+        )
+
+
+def plan_deployment(ground: Ground) -> Planned | Deployed:
+    """What `deploy` would send, without sending it; what stands already is verified instead."""
+    with _alone(ground):
+        return _find_deployed(ground, _ignore) or _prepare(ground)[0]
+
+
+def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
+    """Sends what is not sent yet, waits until it is final, verifies and records. A second time sends nothing.
+
+    ChainError and UsageError come before anything is sent; killed or refused later, the next call goes on. Disagreement
+    when the chain has another value than was asked for.
+    """
+    report = on_stage or _ignore
+    with _alone(ground):
+        deployed = _find_deployed(ground, report)
+        if deployed is not None:
+            return deployed
+        planned, journal = _prepare(ground)
+        if planned.shortage is not None:
+            raise ChainError(planned.shortage)
+        receipts = _send_all(ground, planned.plan, journal, report)
+        deployment = _describe(ground, planned.plan, receipts)
+        report("verify code, roles and settings")
+        facts = verify_deployment(ground.chain, deployment)
+        write_deployment(deployment, ground.path)
+        journal.remove()
+        return Deployed(deployment, ground.path, len(planned.plan.steps) - len(planned.signed), facts)
+
+
+def check_deployment(settings: Settings, network_name: str, out: Path | None) -> Deployed:
+    """Verifies what is recorded and sends nothing; needs no key."""
+    network = choose_network(network_name, settings.chain_id)
+    chain = open_network(settings, network)
+    path = out or deployment_path(network.chain_id)
+    if not path.exists() and journal_path(path).exists():
+        raise UsageError(f"the deployment is half finished, see {journal_path(path)}; run `rewards deploy` again")
+    deployment = read_deployment(path)
+    return Deployed(deployment, path, 0, verify_deployment(chain, deployment))
+
+
+def verify_deployment(chain: Chain, deployment: Deployment) -> int:
+    """How many facts agree, which is all of them; Disagreement naming those that do not, with both values."""
+    if deployment.chain_id != chain.chain_id:
+        raise Disagreement(f"the record is of chain {deployment.chain_id}, {chain.where} is chain {chain.chain_id}")
+    facts = 0
+    for inspect in (inspect_code, inspect_state):
+        found = list(inspect(chain, deployment))
+        wrong = [str(fact) for fact in found if not fact.agrees]
+        if wrong:
+            raise Disagreement(
+                f"{len(wrong)} of {len(found)} facts of the deployment differ: {'; '.join(wrong)}; "
+                "see docs/runbook.md#deploying"
+            )
+        facts += len(found)
+    return facts
+
+
+@contextmanager
+def _alone(ground: Ground) -> Iterator[None]:
+    require_writable(ground.path)
+    with hold_folder(ground.path.parent):
+        yield
+
+
+def _ignore(_: str) -> None: ...
+
+
+def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
+    """The finished deployment that is recorded, verified; UsageError when it is of another request."""
+    path = ground.path
+    if not path.exists():
+        return None
+    deployment = read_deployment(path)
+    if not deployment.asked:
+        raise UsageError(f"{path} records a deployment that another tool made; give --out for a new one")
+    _require_same(f"{path} records a deployment with other arguments", deployment.asked, ground.request.to_json())
+    report("verify code, roles and settings")
+    facts = verify_deployment(ground.chain, deployment)
+    # A run may have been killed between the record and the end of its journal.
+    journal_path(path).unlink(missing_ok=True)
+    return Deployed(deployment, path, 0, facts)
+
+
+def _require_same(what: str, then: Mapping[str, object], now: Mapping[str, object]) -> None:
+    differences = compare_requests(then, now)
+    if differences:
+        raise UsageError(f"{what}: {'; '.join(differences)}; give the same ones, or --out for another deployment")
+
+
+def _prepare(ground: Ground) -> tuple[Planned, Journal]:
+    """The plan from where an earlier run ended, with its cost."""
+    journal = _open_journal(ground)
+    for step, stored in list(journal.intents.items()):
+        if _has_failed(ground.chain, stored):
+            journal.forget(step)
+    signed = {step: stored.nonce for step, stored in journal.intents.items()}
+    counted = ground.chain.count_transactions(ground.request.deployer, "pending")
+    plan = make_plan(ground.request, max([counted, *(nonce + 1 for nonce in signed.values())]), signed)
+    require_instructions(ground.chain, ground.request.deployer)
+    cost = estimate_cost(ground.sender, plan, ground.request.deployer, journal.intents)
+    return Planned(ground.request, plan, cost, frozenset(signed), ground.path), journal
+
+
+def _open_journal(ground: Ground) -> Journal:
+    path, asked = journal_path(ground.path), ground.request.to_json()
+    bytecodes = {name: digest_bytecode(name) for name in list_created(ground.request)}
+    journal = read_journal(path)
+    if journal is None or not journal.intents:
+        return Journal(path, asked, bytecodes)
+    half = f"{path} is a half-finished deployment with other"
+    _require_same(f"{half} arguments", journal.asked, asked)
+    _require_same(f"{half} contracts", journal.bytecodes, bytecodes)
+    return journal
+
+
+def _has_failed(chain: Chain, stored: SignedIntent) -> bool:
+    """Whether a transaction is in a block that is final, without effect; only then may its step be signed again."""
+    found = chain.find_receipt(stored.transaction)
+    return found is not None and found["status"] != 1 and found["blockNumber"] <= chain.final_block().number
+
+
+def _send_all(ground: Ground, plan: Plan, journal: Journal, report: OnStage) -> dict[str, Receipt]:
+    receipts = {}
+    for number, step in enumerate(plan.steps, 1):
+        report(f"{number} of {len(plan.steps)}: {step.purpose} at {checksum(step.address)}, and wait until it is final")
+        stored = journal.intents.get(step.name)
+        if stored is not None:
+            receipts[step.name] = ground.sender.resume(stored)
+            continue
+        intent = Intent(step.purpose, step.to, step.data)
+        receipts[step.name] = ground.sender.send(intent, ground.signer, partial(_keep, journal, step))
+    return receipts
+
+
+def _keep(journal: Journal, step: Step, stored: SignedIntent) -> None:
+    if stored.nonce != step.nonce:
+        raise ChainError(
+            f"{step.purpose} was planned with nonce {step.nonce}, the chain gives {stored.nonce}: the deployer's key sent "
+            "something else meanwhile; this step was not sent, run again"
+        )
+    journal.keep(step.name, stored)
+
+
+def _describe(ground: Ground, plan: Plan, receipts: Mapping[str, Receipt]) -> Deployment:
+    request = ground.request
+    contracts = {
+        step.contract: ContractRecord(
+            address=step.address,
+            arguments=step.arguments,
+            block=receipts[step.name].block.number,
+            block_hash="0x" + receipts[step.name].block.hash.hex(),
+            transaction="0x" + receipts[step.name].transaction.hex(),
+            bytecode_sha256=digest_bytecode(step.contract),
+        )
+        for step in plan.steps
+        if step.creates
+    }
+    supply = receipts.get(SUPPLY_STEP)
+    vault_block = receipts[VAULT].block
+    return Deployment(
+        chain_id=request.chain_id,
+        token=plan.token,
+        vault=plan.vault,
+        deployed_block=vault_block.number,
+        block_hash=vault_block.hash,
+        first_epoch=request.first_epoch,
+        admin=plan.admin,
+        network=request.network,
+        timelock=plan.admin if TIMELOCK in contracts else None,
+        subscription_manager=plan.subscription_manager,
+        usage_escrow=plan.usage_escrow,
+        settler=request.settler,
+        supply_transaction=None if supply is None else "0x" + supply.transaction.hex(),
+        contracts=contracts,
+        asked=request.to_json(),
+    )

@@ -1,0 +1,517 @@
+"""A whole deployment: one set of contracts whatever kills the runs, nothing twice, everything verified."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web3 import Web3
+
+from rewards.chain.client import request
+from rewards.chain.contracts import bind_contract, load_artifact
+from rewards.chain.cost import bound_gas, require_instructions
+from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
+from rewards.chain.deployment import Deployment, read_deployment
+from rewards.chain.journal import hold_folder, journal_path, read_journal
+from rewards.chain.plan import digest_bytecode
+from rewards.chain.sender import Intent, Patience, Sender
+from rewards.chain.signers import LocalSigner
+from rewards.chain.vault import Vault
+from rewards.errors import ChainError, Disagreement, RewardsError, StorageError, UsageError
+from rewards.jobs.deploy import Deployed, Ground, Planned, deploy, plan_deployment, verify_deployment
+from rewards.units import SUPPLY, ZERO_ADDRESS, Address, checksum
+from tests.chain.conftest import make_anvil, start_anvil
+from tests.chain.grounds import (
+    HOLDERS,
+    POINTS,
+    RICH,
+    SECOND_CANCELLER,
+    STEPS,
+    Crash,
+    Moment,
+    make_ground,
+    with_mortal_sender,
+)
+from tests.chain.networks import START, Network
+
+DEPLOYER = 8
+
+
+@pytest.fixture
+def ground(network: Network, tmp_path: Path) -> Ground:
+    return make_ground(network, network.signers[DEPLOYER], tmp_path)
+
+
+def count(ground: Ground) -> int:
+    """Transactions that the deployer ever sent, waiting ones included."""
+    return ground.chain.count_transactions(ground.request.deployer, "pending")
+
+
+def ask(ground: Ground, name: str, address: Address | None, function: str, *arguments: Any) -> Any:
+    assert address is not None
+    return bind_contract(ground.chain.web3, name, address).functions[function](*arguments).call()
+
+
+def test_every_contract_stands_with_its_roles_and_the_deployer_holds_nothing(ground: Ground) -> None:
+    first, stages = count(ground), list[str]()
+    planned = plan_deployment(ground)
+    assert isinstance(planned, Planned)
+    assert (count(ground), [*ground.path.parent.iterdir()]) == (first, [])
+    done = deploy(ground, stages.append)
+    made, deployer, timelock = done.deployment, checksum(ground.request.deployer), done.deployment.timelock
+    assert (done.sent, count(ground) - first, len(planned.plan.steps)) == (STEPS, STEPS, STEPS)
+    assert [stage.partition(":")[0] for stage in stages[:-1]] == [f"{n} of {STEPS}" for n in range(1, STEPS + 1)]
+    plan = planned.plan
+    assert (made.token, made.timelock, made.admin, made.vault) == (plan.token, plan.admin, plan.admin, plan.vault)
+    assert (made.subscription_manager, made.usage_escrow) == (plan.subscription_manager, plan.usage_escrow)
+
+    roles = {"administrator": ADMIN_ROLE, "p": PROPOSER_ROLE, "c": CANCELLER_ROLE, "e": EXECUTOR_ROLE}
+    for role in roles.values():
+        assert ask(ground, "TimelockController", timelock, "hasRole", role, deployer) is False
+    for account in (HOLDERS["canceller"], SECOND_CANCELLER):
+        assert ask(ground, "TimelockController", timelock, "hasRole", CANCELLER_ROLE, checksum(account)) is True
+    assert ask(ground, "TimelockController", timelock, "hasRole", EXECUTOR_ROLE, ZERO_ADDRESS) is True
+    assert ask(ground, "TimelockController", timelock, "getMinDelay") == 3600
+    vault = Vault(ground.chain, made)
+    assert timelock is not None
+    assert vault.role_of(timelock) == "admin"
+    staff = ("publisher", "attester", "guardian", "treasurer")
+    assert [vault.role_of(HOLDERS[role]) for role in staff] == list(staff)
+    assert vault.role_of(ground.request.deployer) == "none"
+    for name, address in (("SubscriptionManager", made.subscription_manager), ("UsageEscrow", made.usage_escrow)):
+        assert ask(ground, name, address, "owner").lower() == timelock
+        assert ask(ground, name, address, "vault").lower() == made.vault
+    assert ask(ground, "UsageEscrow", made.usage_escrow, "settler").lower() == HOLDERS["settler"]
+    assert ask(ground, "SubscriptionManager", made.subscription_manager, "plans", 1) == (100 * 10**18, 365 * 86_400)
+    assert (vault.balance_of(RICH), vault.balance_of(ground.request.deployer)) == (SUPPLY, 0)
+
+    assert read_deployment(ground.path) == made
+    assert [file.name for file in ground.path.parent.iterdir()] == ["record.json"]
+    for step in plan.steps:
+        if step.creates:
+            record = made.contracts[step.contract]
+            found = ground.chain.find_receipt(bytes.fromhex(record.transaction[2:]))
+            assert found is not None
+            assert found["gasUsed"] < bound_gas(step), step.name
+            assert (record.block, record.bytecode_sha256) == (found["blockNumber"], digest_bytecode(step.contract))
+    config = made.contracts["CXPTVault"].arguments["config"]
+    assert (config["token"], config["maxUserAmount"]) == (checksum(made.token), str(1000 * 10**18))
+
+    again = deploy(ground)
+    assert (again.sent, again.facts, again.deployment) == (0, done.facts, made)
+    assert plan_deployment(ground) == again
+    assert count(ground) - first == STEPS
+    assert done.facts > 70
+
+
+def run_until_done(ground: Ground, name: str) -> tuple[Deployed, int]:
+    """Runs again after every death at the point `name`, at each transaction in turn; how often it died."""
+    # What a death left undone is done by the next run, which comes to the same point with it first.
+    repeated = name in ("before signing", "signed, not stored", "stored, not sent")
+    for died in range(STEPS + 1):
+        moment = Moment(name, died + 1 if name == "final" else 2 if repeated and died else 1)
+        try:
+            return deploy(with_mortal_sender(ground, moment)), died
+        except Crash:
+            continue
+    pytest.fail(f"still not deployed after {STEPS + 1} runs")
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_killed_at_every_transaction_there_is_one_set_of_contracts(anvil: Network, tmp_path: Path, name: str) -> None:
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path)
+    first = count(ground)
+    done, died = run_until_done(ground, name)
+    assert died == STEPS
+    assert count(ground) == first + STEPS
+    nonces = []
+    for record in done.deployment.contracts.values():
+        nonces.append(ground.chain.web3.eth.get_transaction(record.transaction)["nonce"])  # type: ignore[arg-type]
+    assert sorted(nonces) == nonces
+    assert set(nonces) <= set(range(first, first + STEPS))
+    assert not journal_path(ground.path).exists()
+    assert deploy(ground).sent == 0
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, STEPS])
+def test_killed_once_the_next_run_sends_the_rest(embedded: Network, tmp_path: Path, number: int) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("stored, not sent", number)))
+    journal = read_journal(journal_path(ground.path))
+    assert journal is not None
+    assert ([one.nonce for one in journal.intents.values()], count(ground)) == (list(range(number)), number - 1)
+    planned = plan_deployment(ground)
+    assert isinstance(planned, Planned)
+    assert len(planned.signed) == number
+    assert set(planned.cost.gas) == {step.name for step in planned.plan.steps[number - 1 :]}
+    done = deploy(ground)
+    assert (done.sent, count(ground)) == (STEPS - number, STEPS)
+
+
+def test_killed_between_the_record_and_the_end_of_the_journal(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+
+    def die(_: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.journal.Journal.remove", die)
+        with pytest.raises(Crash):
+            deploy(ground)
+    assert journal_path(ground.path).exists()
+    assert (deploy(ground).sent, count(ground)) == (0, STEPS)
+    assert not journal_path(ground.path).exists()
+
+
+def test_killed_while_transactions_wait_for_a_block(anvil: Network, tmp_path: Path) -> None:
+    """Blocks come only while the sender waits, so each death leaves a transaction in the pool."""
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path)
+    first = count(ground)
+    request(anvil.chain, "evm_setAutomine", [False])
+    try:
+        for number in range(1, STEPS + 1):
+            with pytest.raises(Crash):
+                deploy(with_mortal_sender(ground, Moment("sent, not mined", 1)))
+            assert count(ground) == first + number
+            assert anvil.chain.count_transactions(ground.request.deployer, "latest") == first + number - 1
+        assert (deploy(ground).sent, count(ground)) == (0, first + STEPS)
+    finally:
+        request(anvil.chain, "evm_setAutomine", [True])
+
+
+def test_other_arguments_than_those_of_a_half_finished_deployment_are_named(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("final", 3)))
+    other = replace(ground, request=replace(ground.request, settler=RICH, supply_to=None))
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(UsageError) as caught:
+            attempt(other)
+        assert f"--settler was {HOLDERS['settler']}, is now {RICH}; --supply-to was {RICH}, is now none" in str(
+            caught.value
+        )
+        assert str(journal_path(ground.path)) in str(caught.value)
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.jobs.deploy.digest_bytecode", lambda name: f"of {name}")
+        with pytest.raises(UsageError, match="half-finished deployment with other contracts: --CXPTToken was"):
+            deploy(ground)
+    assert count(ground) == 3
+    assert deploy(ground).sent == STEPS - 3
+    with pytest.raises(UsageError, match="records a deployment with other arguments: --settler was"):
+        deploy(other)
+    assert count(ground) == STEPS
+
+
+def test_journal_that_does_not_read_is_never_taken_for_none(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("stored, not sent", 1)))
+    path = journal_path(ground.path)
+    whole = json.loads(path.read_text())
+    whole["intents"][0]["raw"] = whole["intents"][0]["raw"][:-2] + "00"
+    for text in (path.read_text()[:100], "[]", json.dumps(whole)):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="is not the journal of a deployment"):
+            deploy(ground)
+    assert count(ground) == 0
+
+
+def test_a_step_that_failed_in_a_block_is_signed_anew(anvil: Network, tmp_path: Path) -> None:
+    """The first transaction gets too little gas; its nonce is gone, so the contracts move by one."""
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path)
+    first = count(ground)
+
+    class Mean(LocalSigner):
+        def sign_transaction(self, transaction: Any) -> bytes:
+            return super().sign_transaction({**transaction, "gas": transaction["gas"] // 2})
+
+    mean = Mean((DEPLOYER + 1).to_bytes(32))
+    assert mean.address == ground.request.deployer
+    with pytest.raises(ChainError, match=r"deployment of CXPTToken: transaction 0x[0-9a-f]{64} failed"):
+        deploy(replace(ground, signer=mean))
+    done = deploy(ground)
+    assert (done.sent, count(ground)) == (STEPS, first + 1 + STEPS)
+
+
+def test_another_use_of_the_key_in_the_middle_stops_before_sending(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+
+    def disturb(stage: str) -> None:
+        if stage.startswith("5 of"):
+            embedded.sender.send(Intent("something else", RICH, b""), ground.signer)
+
+    with pytest.raises(ChainError, match=r"renounceRole .* planned with nonce 5, the chain gives 6") as caught:
+        deploy(ground, lambda stage: disturb(stage.replace("6 of", "5 of") if "6 of" in stage else ""))
+    assert "run again" in str(caught.value)
+    assert count(ground) == 6
+    done = deploy(ground)
+    assert (done.sent, count(ground)) == (STEPS - 5, STEPS + 1)
+
+
+def test_nonce_that_went_to_another_transaction_is_never_replaced_by_guess(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("stored, not sent", 2)))
+    embedded.sender.send(Intent("something else", RICH, b""), ground.signer)
+    for _ in range(2):
+        with pytest.raises(ChainError, match=r"deployment of TimelockController: nonce 1 of 0x.* went to another"):
+            deploy(ground)
+    assert count(ground) == 2
+
+
+def test_a_timelock_and_a_token_that_exist_are_used(embedded: Network, tmp_path: Path) -> None:
+    made = deploy(make_ground(embedded, embedded.signers[DEPLOYER], tmp_path / "first")).deployment
+    changes: dict[str, Any] = {"token": made.token, "admin": made.timelock, "proposers": (), "cancellers": ()}
+    changes |= {"timelock_delay_s": None, "supply_to": None, "offers": ()}
+    second = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path / "second", **changes)
+    done = deploy(second)
+    assert (done.sent, done.deployment.token, done.deployment.admin) == (3, made.token, made.timelock)
+    assert (done.deployment.timelock, done.deployment.supply_transaction) == (None, None)
+    assert sorted(done.deployment.contracts) == ["CXPTVault", "SubscriptionManager", "UsageEscrow"]
+
+
+# What is refused before anything is sent
+
+
+def test_balance_that_does_not_suffice_is_told_with_need_and_shortfall(anvil: Network, tmp_path: Path) -> None:
+    ground = make_ground(anvil, LocalSigner(b"\x77" * 32), tmp_path)
+    planned = plan_deployment(ground)
+    assert isinstance(planned, Planned)
+    need, who = planned.cost.need, checksum(ground.request.deployer)
+    request(anvil.chain, "anvil_setBalance", [who, hex(need - 5)])
+    with pytest.raises(ChainError) as caught:
+        deploy(ground)
+    expected = f"the deployer {who} has {need - 5} wei and needs up to {need}: 5 too little; nothing was sent"
+    assert (str(caught.value), count(ground)) == (expected, 0)
+    assert [*tmp_path.iterdir()] == []
+    request(anvil.chain, "anvil_setBalance", [who, hex(need)])
+    assert deploy(ground).sent == STEPS
+
+
+def test_chain_that_charges_more_gas_raises_every_bound(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that cannot be estimated yet cost more by what those that can be do."""
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    usual = plan_deployment(ground)
+    assert isinstance(usual, Planned)
+    estimate = ground.chain.estimate_gas
+    monkeypatch.setattr(ground.chain, "estimate_gas", lambda call: 5 * estimate(call))
+    dear = plan_deployment(ground)
+    assert isinstance(dear, Planned)
+    assert dear.cost.gas["CXPTToken"] == pytest.approx(5 * usual.cost.gas["CXPTToken"], abs=5)
+    assert dear.cost.gas["CXPTVault"] > 4 * usual.cost.gas["CXPTVault"]
+
+
+def test_fee_above_the_cap_is_refused(ground: Ground) -> None:
+    first = count(ground)
+    capped = replace(ground, sender=Sender(ground.chain, Patience(), max_fee_cap=7))
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(ChainError, match="above the cap of 7"):
+            attempt(capped)
+    assert count(ground) == first
+
+
+def test_step_that_the_chain_would_refuse_is_refused_before_the_first(ground: Ground) -> None:
+    """What stands by itself is estimated by the chain, which says that it would not fit into a block."""
+    first = count(ground)
+    with pytest.raises(ChainError, match=r"deployment of TimelockController: .*; nothing was sent"):
+        deploy(replace(ground, request=replace(ground.request, timelock_delay_s=2**255, proposers=(RICH,) * 2000)))
+    assert count(ground) == first
+
+
+def test_folder_that_cannot_be_written_costs_nothing(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="give a folder that can be written"):
+        deploy(replace(ground, path=tmp_path / "file" / "x.json"))
+    with hold_folder(tmp_path), pytest.raises(StorageError, match="another deployment is at work"):
+        deploy(ground)
+    assert count(ground) == 0
+
+
+def test_disk_that_fills_up_stops_before_the_next_transaction(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("final", 2)))
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.journal.write_durably", refuse)
+        with pytest.raises(StorageError, match="No space left on device; nothing more is sent"):
+            deploy(ground)
+    assert count(ground) == 2
+    assert deploy(ground).sent == STEPS - 2
+
+
+def test_chain_without_the_instructions_of_cancun_is_refused(contracts: Path) -> None:
+    with start_anvil(contracts, START, "--hardfork", "shanghai") as url:
+        old = make_anvil(url)
+        with pytest.raises(ChainError, match="does not run the instructions of Cancun"):
+            require_instructions(old.chain, old.signers[0].address)
+
+
+def test_record_of_another_tool_is_left_alone(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    account = Address("0x" + "01" * 20)
+    ground.path.write_text(Deployment(1, account, account, 1, bytes(32), 0, account).to_json())
+    with pytest.raises(UsageError, match="a deployment that another tool made; give --out"):
+        deploy(ground)
+
+
+# What stands is compared with what was asked
+
+
+@pytest.fixture(scope="module")
+def standing(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Ground]:
+    network = make_anvil(anvil_url)
+    ground = make_ground(network, network.signers[DEPLOYER], tmp_path_factory.mktemp("standing"))
+    deploy(ground)
+    return network, ground
+
+
+def call_as(network: Network, who: Address, name: str, to: Address | None, function: str, *arguments: Any) -> None:
+    """A call as if by `who`, whatever key it has: what a thief of that key, or a passed proposal, would do."""
+    assert to is not None
+    data = bind_contract(network.chain.web3, name, to).encode_abi(function, list(arguments))
+    request(network.chain, "anvil_setBalance", [checksum(who), hex(10**20)])
+    request(network.chain, "anvil_impersonateAccount", [checksum(who)])
+    call = {"from": checksum(who), "to": checksum(to), "data": data, "gas": hex(10**6)}
+    sent = request(network.chain, "eth_sendTransaction", [call])
+    network.mine()
+    found = network.chain.find_receipt(bytes(sent) if isinstance(sent, bytes) else bytes.fromhex(sent[2:]))
+    assert found is not None
+    assert found["status"] == 1
+
+
+def change_code(network: Network, address: Address | None, offset: int, value: bytes) -> None:
+    assert address is not None
+    where = Web3.to_checksum_address(checksum(address))
+    code = bytearray(network.chain.web3.eth.get_code(where))
+    code[offset : offset + len(value)] = value
+    request(network.chain, "anvil_setCode", [where, "0x" + code.hex()])
+
+
+STRANGER = Address("0x" + "ee" * 20)
+Tamper = Callable[[Network, Deployment], None]
+TAMPERED: dict[str, tuple[Tamper, str]] = {
+    "code": (
+        lambda n, d: change_code(n, d.vault, 40, b"\x99"),
+        r"code of CXPTVault: expected sha256 [0-9a-f]{64} of ([0-9]+) bytes, observed sha256 [0-9a-f]{64} of \1 bytes",
+    ),
+    "code gone": (
+        lambda n, d: request(n.chain, "anvil_setCode", [checksum(d.usage_escrow or ""), "0x"]),
+        "code of UsageEscrow: expected sha256 [0-9a-f]{64} of [0-9]+ bytes, observed sha256 [0-9a-f]{64} of 0 bytes",
+    ),
+    "fixed token in one place": (
+        lambda n, d: change_code(n, d.vault, load_artifact("CXPTVault").immutables[0][3], bytes(31) + b"\x66"),
+        r"token in the code of CXPTVault: expected 0x0{24}[0-9a-f]{40}, observed 0x0{62}66, 0x0{24}[0-9a-f]{40}",
+    ),
+    "fixed domain of permits": (
+        lambda n, d: change_code(n, d.token, load_artifact("CXPTToken").immutables[0][0], bytes(32)),
+        "domain separator in the code of CXPTToken: expected 0x[0-9a-f]{64}, observed 0x0{64}",
+    ),
+    "publisher lost": (
+        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setRole", checksum(HOLDERS["publisher"]), 0),
+        f"role of {HOLDERS['publisher']} in the Vault: expected publisher, observed none",
+    ),
+    "publisher too many": (
+        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setRole", checksum(STRANGER), 2),
+        f"role of {STRANGER} in the Vault: expected none, observed publisher",
+    ),
+    "split": (
+        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setSplit", 5000, 3000, 2000),
+        "split of the Vault: expected 4000, 4000, 2000, observed 5000, 3000, 2000",
+    ),
+    "limit": (
+        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setMaxEpochAmount", 2, 5),
+        f"limit of the user pool of the Vault: expected {1000 * 10**18}, observed 5",
+    ),
+    "activation delay": (
+        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setActivationDelay", 3600),
+        "activation delay of the Vault: expected 7200, observed 3600",
+    ),
+    "administrator of the timelock": (
+        lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "grantRole", ADMIN_ROLE, checksum(STRANGER)),
+        f"administrators of the timelock: expected 0x[0-9a-f]{{40}}, observed .*{STRANGER}",
+    ),
+    "canceller of the timelock": (
+        lambda n, d: call_as(
+            n, d.admin, "TimelockController", d.timelock, "revokeRole", CANCELLER_ROLE, checksum(SECOND_CANCELLER)
+        ),
+        f"cancellers of the timelock: expected .*, {SECOND_CANCELLER}, observed 0x[0-9a-f]{{40}};",
+    ),
+    "delay of the timelock": (
+        lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "updateDelay", 5),
+        "delay of the timelock: expected 3600, observed 5",
+    ),
+    "settler": (
+        lambda n, d: call_as(n, d.admin, "UsageEscrow", d.usage_escrow, "setSettler", checksum(STRANGER)),
+        f"settler of UsageEscrow: expected {HOLDERS['settler']}, observed {STRANGER}",
+    ),
+    "owner to be": (
+        lambda n, d: call_as(n, d.admin, "UsageEscrow", d.usage_escrow, "transferOwnership", checksum(STRANGER)),
+        f"pendingOwner of UsageEscrow: expected {ZERO_ADDRESS}, observed {STRANGER}",
+    ),
+    "price": (
+        lambda n, d: call_as(n, d.admin, "SubscriptionManager", d.subscription_manager, "setPrice", 0, 1),
+        f"plan 0 of SubscriptionManager: expected {95 * 10**17}, 2592000, observed 1, 2592000",
+    ),
+    "plan": (
+        lambda n, d: call_as(n, d.admin, "SubscriptionManager", d.subscription_manager, "addPlan", 1, 1),
+        "plans of SubscriptionManager: expected 2, observed 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_was_changed_is_found(standing: tuple[Network, Ground], name: str) -> None:
+    network, ground = standing
+    tamper, message = TAMPERED[name]
+    deployment = read_deployment(ground.path)
+    snapshot = request(network.chain, "evm_snapshot")
+    try:
+        tamper(network, deployment)
+        with pytest.raises(Disagreement, match=message):
+            deploy(ground)
+    finally:
+        request(network.chain, "evm_revert", [snapshot])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"block": 1}, "block of UsageEscrow: expected 1 0x"),
+        ({"block_hash": "0x" + "00" * 32}, "block of UsageEscrow: expected [0-9]+ 0x0{64}, observed [0-9]+ 0x"),
+        ({"transaction": "0x" + "12" * 32}, "transaction of UsageEscrow: expected 0x(12){32}, observed unknown"),
+        ({"bytecode_sha256": "12" * 32}, r"bytecode of UsageEscrow \(sha256\): expected (12){32}, observed"),
+        ({"address": HOLDERS["settler"]}, f"address of UsageEscrow: expected {HOLDERS['settler']}, observed 0x"),
+    ],
+)
+def test_record_that_is_not_of_these_contracts_is_found(
+    standing: tuple[Network, Ground], change: dict[str, Any], message: str
+) -> None:
+    network, ground = standing
+    deployment = read_deployment(ground.path)
+    records = {**deployment.contracts, "UsageEscrow": replace(deployment.contracts["UsageEscrow"], **change)}
+    with pytest.raises(Disagreement, match=message):
+        verify_deployment(network.chain, replace(deployment, contracts=records))
+    with pytest.raises(Disagreement, match=r"the record is of chain 1, .* is chain 31337"):
+        verify_deployment(network.chain, replace(deployment, chain_id=1))
+
+
+def test_record_without_its_contracts_is_no_success(standing: tuple[Network, Ground]) -> None:
+    network, ground = standing
+    with pytest.raises(RewardsError, match="names no subscription manager and escrow"):
+        verify_deployment(network.chain, replace(read_deployment(ground.path), contracts={}))

@@ -1,0 +1,306 @@
+"""The deploy command: on all networks, refused by one line, killed by the kernel, no secret in any output."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewards.chain.client import Chain, connect, request
+from rewards.chain.contracts import load_artifact
+from rewards.chain.deployment import Deployment, read_deployment
+from rewards.chain.plan import find_created_address
+from rewards.chain.sender import Intent, Patience, Sender
+from rewards.chain.signers import LocalSigner
+from rewards.units import Address, checksum
+from tests.chain.conftest import start_anvil
+from tests.chain.grounds import HOLDERS, RICH
+from tests.chain.networks import START
+from tests.cli.conftest import Rewards, Said, clean_environment
+
+KEY = "5ec7e7" * 10 + "beef"
+DEPLOYER = LocalSigner(bytes.fromhex(KEY)).address
+PASSWORD = "pass-of-the-endpoint"
+IDS = {"local": 31337, "agung": 9990, "peaq": 3338, "custom": 424_242}
+STEPS = 9
+"""Transactions of `roles`: five contracts, a proposer, a canceller, the administrator's leave, the supply."""
+
+
+def roles(**changes: str | None) -> list[str]:
+    """One address for each role, and a plan; `None` leaves one out."""
+    given: dict[str, str | None] = {**HOLDERS, "plan": "9.5/30", "supply_to": RICH, **changes}
+    return [
+        part
+        for name, value in given.items()
+        if value is not None
+        for part in (f"--{name.replace('_', '-')}", value)
+    ]  # fmt: skip
+
+
+@dataclass
+class Station:
+    """The command against one node, and all that it said."""
+
+    rewards: Rewards
+    chain: Chain
+    url: str
+    network: str
+    record: Path
+    said: list[Said] = field(default_factory=list)
+
+    def __call__(self, *arguments: object, status: int = 0, network: str | None = None) -> Said:
+        said = self.rewards("deploy", "--network", network or self.network, "--out", self.record, *arguments)
+        self.said.append(said)
+        assert said.status == status, f"{arguments}: {said.out}{said.err}"
+        return said
+
+    @property
+    def sent(self) -> int:
+        return self.chain.count_transactions(DEPLOYER, "pending")
+
+    def set_balance(self, wei: int) -> None:
+        request(self.chain, "anvil_setBalance", [checksum(DEPLOYER), hex(wei)])
+
+
+@pytest.fixture(scope="module")
+def urls(contracts: Path) -> Iterator[dict[str, str]]:
+    """A node for each network. The local one mines on demand alone; the others ten blocks a second, final two later."""
+    found = {}
+    with (
+        start_anvil(contracts, START) as found["local"],
+        start_anvil(contracts, START, *_public("agung")) as found["agung"],
+        start_anvil(contracts, START, *_public("peaq")) as found["peaq"],
+        start_anvil(contracts, START, *_public("custom")) as found["custom"],
+    ):
+        yield found
+
+
+def _public(network: str) -> Sequence[str]:
+    return "--chain-id", str(IDS[network]), "--block-time", "0.1", "--mixed-mining"
+
+
+@pytest.fixture(params=["local"])
+def station(
+    request: pytest.FixtureRequest,
+    urls: dict[str, str],
+    rewards: Rewards,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Station]:
+    url = urls[request.param]
+    monkeypatch.setenv("REWARDS_RPC_URL", url.replace("//", f"//operator:{PASSWORD}@"))
+    monkeypatch.setenv("REWARDS_DEPLOYER_KEY", KEY)
+    monkeypatch.setenv("REWARDS_POLL_SECONDS", "0.02")
+    if request.param == "custom":
+        monkeypatch.setenv("REWARDS_CHAIN_ID", str(IDS["custom"]))
+    station = Station(rewards, connect(url, IDS[request.param]), url, request.param, tmp_path / "folder" / "r.json")
+    station.set_balance(10**21)
+    yield station
+    said = "".join(one.out + one.err for one in station.said)
+    written = "".join(file.read_text() for file in tmp_path.rglob("*") if file.is_file())
+    assert [secret for secret in (KEY, PASSWORD) if secret in said + written] == []
+
+
+@pytest.mark.parametrize("station", ["local", "agung", "peaq", "custom"], indirect=True)
+def test_one_command_and_a_second_that_sends_nothing(station: Station) -> None:
+    first = station.sent
+    plan = station(*roles(), "--dry-run", "--json").document
+    assert station.sent == first
+    assert not station.record.exists()
+    assert [step["nonce"] for step in plan["steps"]] == list(range(first, first + STEPS))
+    assert [step["address"] for step in plan["steps"][:2]] == [
+        find_created_address(DEPLOYER, first + i) for i in (0, 1)
+    ]
+    assert plan["shortfall_wei"] == "0"
+    assert int(plan["need_wei"]) == plan["gas"] * int(plan["max_fee_wei"]) > 0
+    assert {"role": "attester", "in": "CXPTVault", "holder": HOLDERS["attester"]} in plan["roles"]
+
+    done = station(*roles(), "--json", "--verbose")
+    assert f"{STEPS} of {STEPS}: transfer of CXPTToken at" in done.err
+    answer = done.document
+    assert (answer["sent"], station.sent - first) == (STEPS, STEPS)
+    assert (answer["chain_id"], answer["network"]) == (IDS[station.network], station.network)
+    assert answer["vault"] == plan["steps"][5]["address"]
+    record = read_deployment(station.record)
+    assert record.asked["timelock_delay"] == 604_800
+    assert record.block_hash == station.chain.block(record.deployed_block).hash
+    assert station(*roles(), "--json").document == {**answer, "sent": 0}
+    told = station("--check")
+    assert f"facts verified        {answer['facts_verified']}" in told.out
+    assert "nothing: it stood already" in told.out
+    assert station.sent - first == STEPS
+
+
+def test_plan_for_people_has_steps_addresses_roles_and_cost(station: Station) -> None:
+    first = station.sent
+    shown = station(*roles(), "--dry-run").out
+    for text in (
+        "plan for local, chain 31337; nothing is sent",
+        find_created_address(DEPLOYER, first + 5),
+        "deployment of UsageEscrow",
+        f"{DEPLOYER} (the deployer)",
+        RICH,
+        "cost at most",
+        "1,000,000,000,000,000,000,000 wei",
+    ):
+        assert text in shown
+    station.set_balance(10)
+    short = station(*roles(), "--dry-run", status=4)
+    assert "cost at most" in short.out
+    assert "has 10 wei and needs up to " in short.error
+    answer = station(*roles(), "--dry-run", "--json", status=4).document
+    assert answer["balance_wei"] == "10"
+    assert answer["error"]["kind"] == "ChainError"
+    assert len(answer["steps"]) == STEPS
+    assert station.sent == first
+
+
+def test_check_finds_what_was_changed_and_needs_no_key(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = station(*roles(), "--json").document
+    monkeypatch.delenv("REWARDS_DEPLOYER_KEY")
+    assert station("--check", "--json").document["sent"] == 0
+    station.record.write_text(station.record.read_text().replace(HOLDERS["settler"], RICH))
+    said = station("--check", status=6)
+    assert f"settler of UsageEscrow: expected {RICH}, observed {HOLDERS['settler']}" in said.error
+    station.record.unlink()
+    assert str(station.record) in station("--check", status=2).error
+    assert done["usage_escrow"] is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "named"),
+    [
+        (roles(guardian=HOLDERS["canceller"]), 2, "canceller and guardian are both"),
+        (roles(attester=DEPLOYER), 2, "deployer and attester are both"),
+        (roles(attester="0x12"), 2, "--attester: not a usable address: '0x12'"),
+        (roles(supply_to="0x" + "0" * 40), 2, "--supply-to: not a usable address"),
+        (roles(settler=None), 2, "0 settlers are given"),
+        (roles(proposer=None), 2, "the timelock has no proposer"),
+        (roles(publisher=None), 2, "nobody is given as publisher"),
+        (roles(plan="9.5"), 2, "not a plan: '9.5'"),
+        (roles(token="0x" + "12" * 20, supply_to=None), 2, "no contract is there"),
+        ([*roles(), "--activation-delay", "60"], 2, "--activation-delay 60: give 3600 to 72000"),
+        ([*roles(), "--max-epoch-amount", "1e9"], 2, "not an amount of CXPT: '1e9'"),
+        ([*roles(), "--max-epoch-amount", "79228162515"], 2, "more than the Vault can hold"),
+        ([*roles(), "--attesters", "2"], 2, "--attesters 2: give 1 to 1"),
+    ],
+)
+def test_refusals_are_one_line_and_send_nothing(
+    station: Station, arguments: list[str], status: int, named: str
+) -> None:
+    first = station.sent
+    said = station(*arguments, status=status)
+    assert (named in said.error, len(said.err.splitlines()), said.out) == (True, 1, ""), said.err
+    assert station(*arguments, "--dry-run", status=status).error == said.error
+    assert (station.sent, station.record.exists()) == (first, False)
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([*roles(), "--timelock-delay", "604799"], "--timelock-delay 604799 on agung: give at least 604800 seconds"),
+        (roles(admin="0x" + "12" * 20, proposer=None, canceller=None), "no contract is there"),
+    ],
+)
+def test_what_only_local_allows_is_refused_in_public(station: Station, arguments: list[str], named: str) -> None:
+    first = station.sent
+    assert named in station(*arguments, status=2).error
+    assert station.sent == first
+
+
+def test_local_allows_a_short_delay_an_account_as_admin_and_a_token_that_exists(station: Station) -> None:
+    assert station(*roles(), "--timelock-delay", "0", "--json").document["sent"] == STEPS
+    station.record.unlink()
+    owned = roles(admin="0x" + "12" * 20, proposer=None, canceller=None)
+    owned_by_account = station(*owned, "--json").document
+    assert owned_by_account["sent"] == STEPS - 4
+    station.record.unlink()
+    other = owned_by_account["subscription_manager"]
+    named = station(*roles(token=other, supply_to=None), status=4).error
+    assert "http://127.0.0.1" in named
+    again = station(*roles(token=owned_by_account["token"], supply_to=None), "--json").document
+    assert (again["token"], again["sent"]) == (owned_by_account["token"], STEPS - 2)
+
+
+def test_token_that_is_not_cxpt_is_refused(station: Station, contracts: Path) -> None:
+    artifact = load_artifact("HostileToken", contracts / "test" / "artifacts")
+    sender = Sender(station.chain, Patience(pause_s=0, pause=lambda _: request(station.chain, "evm_mine")))
+    sender.send(Intent("a token", None, artifact.bytecode), LocalSigner(bytes.fromhex(KEY)))
+    first = station.sent
+    other = find_created_address(DEPLOYER, first - 1)
+    said = station(*roles(token=other, supply_to=None), status=2)
+    assert f"--token {checksum(other)} is another token: symbol of the token: expected CXPT, observed " in said.error
+    assert station.sent == first
+
+
+def test_another_chain_is_refused_before_anything_else(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REWARDS_DEPLOYER_KEY")
+    said = station("--publisher", "nonsense", status=4, network="peaq")
+    assert "is chain 31337, not 3338" in said.error
+    monkeypatch.setenv("REWARDS_CHAIN_ID", "9990")
+    assert "REWARDS_CHAIN_ID is 9990, --network peaq is chain 3338" in station(status=2, network="peaq").error
+    assert "is chain 31337, not 9990" in station(status=4, network="custom").error
+
+
+def test_missing_key_fee_cap_and_locked_folder_are_named(
+    station: Station, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = station.sent
+    with monkeypatch.context() as patch:
+        patch.delenv("REWARDS_DEPLOYER_KEY")
+        assert "REWARDS_DEPLOYER_KEYSTORE" in station(*roles(), status=2).error
+    with monkeypatch.context() as patch:
+        patch.setenv("REWARDS_MAX_FEE_WEI", "7")
+        assert "above the cap of 7" in station(*roles(), status=4).error
+    (tmp_path / "file").write_text("")
+    station.record = tmp_path / "file" / "r.json"
+    assert "give a folder that can be written" in station(*roles(), status=2).error
+    assert station.sent == first
+
+
+def test_default_endpoint_of_local_is_the_usual_one(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def note(url: str, *_: Any) -> Chain:
+        asked.append(url)
+        return station.chain
+
+    monkeypatch.delenv("REWARDS_RPC_URL")
+    monkeypatch.setattr("rewards.jobs.deploy.connect", note)
+    station(*roles(), "--dry-run")
+    assert asked == ["http://127.0.0.1:8545"]
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+def test_killed_by_the_kernel_again_and_again(station: Station) -> None:
+    first, call = station.sent, "import sys; from rewards.cli import main; sys.argv[0] = 'rewards'; main()"
+    command = [sys.executable, "-c", call, "deploy", "--network", "agung", "--out", str(station.record), *roles()]
+    environment = clean_environment(REWARDS_RPC_URL=station.url, REWARDS_DEPLOYER_KEY=KEY, REWARDS_POLL_SECONDS="0.02")
+    journal = station.record.with_name("r.partial.json")
+    for number in (1, 3, 4, 8):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+            while run.poll() is None and _count_intents(journal) < number:
+                time.sleep(0.005)
+            os.kill(run.pid, signal.SIGKILL)
+    assert "half finished" in station("--check", status=2).error
+    named = station(*roles(settler=RICH, supply_to=None), status=2).error
+    assert f"--settler was {HOLDERS['settler']}, is now {RICH}" in named
+    done = station(*roles(), "--json").document
+    assert station.sent == first + STEPS
+    assert done["sent"] <= 1
+    record: Deployment = read_deployment(station.record)
+    made = [Address(one.address) for one in record.contracts.values()]
+    assert set(made) <= {find_created_address(DEPLOYER, first + i) for i in range(STEPS)}
+    assert not journal.exists()
+
+
+def _count_intents(journal: Path) -> int:
+    return len(json.loads(journal.read_text())["intents"]) if journal.exists() else 0
