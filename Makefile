@@ -3,7 +3,7 @@ BIN := .venv/bin
 NPM := contracts/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up demo test check bench contracts audit artifacts lock clean
+.PHONY: help set-up demo test check bench contracts gas audit artifacts lock clean
 # Libraries send no telemetry from here.
 export DO_NOT_TRACK := 1
 
@@ -30,15 +30,19 @@ check: set-up ## lint, format, types, floors of the house, lock file
 bench: set-up ## stage times, rows a second and peak memory, as a table and JSON
 	$(BIN)/python -m tests.bench $(ARGS)
 
-contracts: set-up $(NPM) ## compile, unit tests, fuzz, invariants, vectors and gas of the contracts (needs Node)
+contracts: set-up $(NPM) ## compile, unit tests, fuzz, invariants, vectors, gas of the contracts (needs Node)
 	cd contracts && node script/compile.js --check
 	cd contracts && bin/forge fmt --check && bin/forge build --sizes
 	cd contracts && bin/forge test $(ARGS)
-	$(BIN)/python -m tests.gas --check
+	$(BIN)/python -m pytest tests/contracts/test_gas.py
+
+gas: set-up $(NPM) ## measure all gas again beside Uniswap's distributor and compare with contracts/gas.json; minutes
+	$(BIN)/python -m tests.gas --check $(ARGS)
 
 audit: set-up $(NPM) ## symbolic checks, static analysis and mutation of the contracts (takes hours)
 	.ci/audit/run-static
 	.ci/audit/run-symbolic
+	.ci/audit/run-symbolic --breaks
 	.ci/audit/run-mutation
 
 artifacts: $(NPM) ## compile the contracts again and write their artifacts (needs Node)

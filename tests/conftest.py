@@ -1,5 +1,6 @@
 """What every test stands on: a clean environment, an empty folder to run in, reproducible examples, the real inputs."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -65,6 +66,19 @@ def real_inputs() -> Path:
     return REAL_INPUTS
 
 
+def has_locked_packages(home: Path) -> bool:
+    """Whether npm has installed what the lock file says now; packages for other machines may be missing."""
+    installed = home / "node_modules" / ".package-lock.json"
+    if not installed.is_file():
+        return False
+    here, locked = (json.loads(path.read_text())["packages"] for path in (installed, home / "package-lock.json"))
+    return all(
+        package["integrity"] == here.get(name, {}).get("integrity") or (package.get("optional") and name not in here)
+        for name, package in locked.items()
+        if name
+    )
+
+
 @pytest.fixture(scope="session")
 def contracts(repository: Path) -> Path:
     """The contracts' folder with its npm packages (compiler, OpenZeppelin's libraries, anvil) installed.
@@ -73,7 +87,7 @@ def contracts(repository: Path) -> Path:
     """
     home = repository / "contracts"
     problem = None if shutil.which("node") and shutil.which("npm") else "Node and npm are not installed"
-    if problem is None and not (home / "node_modules" / ".package-lock.json").is_file():
+    if problem is None and not has_locked_packages(home):
         command = ["npm", "ci", "--no-audit", "--no-fund"]
         installed = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=280, check=False)
         if installed.returncode:

@@ -220,8 +220,8 @@ interface ICXPTVault {
 
     /// @notice Confirms the pending root; attesters only, each once. The last confirmation needed sets the time of
     /// activation: max(publication + delay, now + 1 hour).
-    /// @param publicationHash keccak256(abi.encode(epoch, root, manifestHash, providerTotal, userTotal, revocations))
-    function attestRoot(uint256 epoch, bytes32 publicationHash) external;
+    /// @param publication keccak256(abi.encode(epoch, root, manifestHash, providerTotal, userTotal, revocations))
+    function attestRoot(uint256 epoch, bytes32 publication) external;
 
     /// @notice Takes a root back that is not active yet; guardians only, also while paused. The pools are then as if it
     /// had never been published.
@@ -274,7 +274,7 @@ interface ICXPTVault {
     function setRole(address account, Role role) external;
 
     /// @notice Sends out tokens that came here by mistake; admin only. Of CXPT at most `surplus`.
-    function rescue(IERC20 token, address to, uint256 amount) external;
+    function rescue(IERC20 stray, address to, uint256 amount) external;
 
     /// @notice The CXPT token.
     function token() external view returns (IERC20);

@@ -40,11 +40,12 @@ interface IUsageEscrow is IFeePayer {
     function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
 
     /// @notice Sets the most that may be charged from the caller in one UTC day, at once; zero until it is set. It is the
-    /// caller's protection against a settler that lies.
+    /// caller's protection against a settler that lies. Twice the limit can be charged within a moment around midnight.
     function setDailyLimit(uint96 amount) external;
 
     /// @notice Asks for `amount` of the caller's balance, due a day from now, in place of any earlier request; zero takes
-    /// that back. What is requested can be charged until it is withdrawn.
+    /// that back. What is requested can be charged until it is withdrawn. A request does not lapse: once due, it can be
+    /// withdrawn in any block, so who gives credit must not count on requested money.
     function requestWithdrawal(uint96 amount) external;
 
     /// @notice Pays the caller what it requested at least a day ago, or what is left of it.

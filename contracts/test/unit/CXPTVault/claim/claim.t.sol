@@ -1,266 +1,575 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ICXPTVault} from "../../../../src/interfaces/ICXPTVault.sol";
 import {ClaimTree} from "../../../base/ClaimTree.sol";
-import {VaultTest} from "../../../base/VaultTest.sol";
+import {FaultyToken} from "../../../base/FaultyToken.sol";
+import {Vm} from "../../../base/Test.sol";
+import {HostileToken} from "../../../HostileToken.sol";
+import {VaultUnitTest} from "../../../base/VaultUnitTest.sol";
 
-/// @dev In epoch 5 the provider has 70 in the provider pool and 9 in the user pool, the user 30, others a little.
-contract ClaimTest is VaultTest {
+/// @notice Any call of it reverts.
+contract Closed {
+    fallback() external payable {
+        revert("closed");
+    }
+}
+
+contract ClaimTest is VaultUnitTest {
     using ClaimTree for ClaimTree.Leaf[];
     using ClaimTree for bytes32[];
 
-    ClaimTree.Leaf[] private _tree;
-    bytes32[] private _nodes;
+    // ---------------------------------------------------------------- pauses
 
-    function setUp() public override {
-        super.setUp();
-        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
-        for (uint256 i = 0; i < leaves.length; i++) {
-            _tree.push(leaves[i]);
-        }
-        _nodes = leaves.build();
-        _publish(FIRST, _nodes[0], _total(leaves, PROVIDER), _total(leaves, USER));
-        _attest(FIRST);
-        vm.warp(vault.rootAt(FIRST).activatesAt);
-    }
-
-    // ---------------------------------------------------------------- refused
-
-    function test_RevertGiven_ClaimsArePaused() external {
+    function test_RevertGiven_ItIsTheLastSecondOfThePause() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        uint256 until = block.timestamp + 14 days;
         vm.prank(guardian);
         vault.pauseClaims();
-        uint256 until = vault.claimsPausedUntil();
+        // it should revert with ClaimsArePaused
+        _refused(FIRST, leaves[0], nodes, abi.encodeWithSelector(ICXPTVault.ClaimsArePaused.selector, until));
         vm.warp(until - 1);
-        // it should revert with ClaimsArePaused until the last second
-        _refused(FIRST, _tree[0], abi.encodeWithSelector(ICXPTVault.ClaimsArePaused.selector, until));
-        vm.warp(until);
-        vm.assertEq(_claim(FIRST, _nodes, _tree[0]), 70, "paid at the second of the lapse");
+        _refused(FIRST, leaves[0], nodes, abi.encodeWithSelector(ICXPTVault.ClaimsArePaused.selector, until));
     }
 
-    function test_RevertGiven_TheEpochWasNeverPublished() external {
+    function test_GivenThePauseIsOver() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        vm.prank(guardian);
+        vault.pauseClaims();
+        vm.warp(block.timestamp + 14 days);
+        // it should pay
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "paid");
+    }
+
+    // ---------------------------------------------------------------- roots that do not pay
+
+    function test_RevertGiven_NothingWasPublished() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        uint256[5] memory epochs = [uint256(0), FIRST - 1, FIRST, FIRST + 1, type(uint256).max];
+        for (uint256 i = 0; i < epochs.length; i++) {
+            // it should revert with RootNotActive
+            _refused(epochs[i], leaves[0], leaves.build(), _notActive(epochs[i]));
+        }
+        // Nor do the epochs beside one that is active, or one that has the same last 24 bits.
+        _activateLeaves(70, 30);
+        uint256[4] memory others = [uint256(FIRST - 1), FIRST + 1, FIRST + 2 ** 24, FIRST + 2 ** 255];
+        for (uint256 i = 0; i < others.length; i++) {
+            _refused(others[i], leaves[0], leaves.build(), _notActive(others[i]));
+        }
+    }
+
+    function test_RevertGiven_AConfirmationIsMissing() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        bytes32[] memory nodes = leaves.build();
+        _publish(FIRST, nodes[0], 595, 39);
+        vm.warp(START + 365 days);
+        // it should revert with RootNotActive however late it is
+        _refused(FIRST, leaves[0], nodes, _notActive(FIRST));
+    }
+
+    function test_RevertGiven_TheActivationIsASecondAway() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        bytes32[] memory nodes = leaves.build();
+        _publish(FIRST, nodes[0], 595, 39);
+        _attest(FIRST);
+        vm.warp(START + 2 hours - 1);
         // it should revert with RootNotActive
-        _refused(FIRST + 1, _tree[0], abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, FIRST + 1));
-        _refused(0, _tree[0], abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, 0));
-        _refused(
-            type(uint256).max, _tree[0], abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, type(uint256).max)
-        );
-    }
-
-    function test_RevertGiven_TheRootIsNotActiveYet() external {
-        _publish(FIRST + 1, _nodes[0], 1_000, 1_000);
-        // it should revert with RootNotActive without attestations
-        vm.warp(block.timestamp + 30 days);
-        _refused(FIRST + 1, _tree[0], abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, FIRST + 1));
-        _attest(FIRST + 1);
-        uint256 activatesAt = vault.rootAt(FIRST + 1).activatesAt;
-        vm.warp(activatesAt - 1);
-        // it should revert with RootNotActive a second before its activation
-        _refused(FIRST + 1, _tree[0], abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, FIRST + 1));
-        vm.warp(activatesAt);
-        vm.assertEq(_claim(FIRST + 1, _nodes, _tree[0]), 70, "paid at that second");
+        _refused(FIRST, leaves[0], nodes, _notActive(FIRST));
     }
 
     function test_RevertGiven_TheRootWasRevoked() external {
-        _publish(FIRST + 1, _nodes[0], 1_000, 1_000);
-        _attest(FIRST + 1);
-        _revoke(FIRST + 1);
-        vm.warp(block.timestamp + 30 days);
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        bytes32[] memory nodes = leaves.build();
+        _publish(FIRST, nodes[0], 595, 39);
+        _attest(FIRST);
+        _revoke(FIRST);
+        vm.warp(START + 2 hours);
         // it should revert with RootNotActive
-        _refused(FIRST + 1, _tree[0], abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, FIRST + 1));
+        _refused(FIRST, leaves[0], nodes, _notActive(FIRST));
     }
 
     function test_RevertGiven_TheRootWasRetired() external {
-        _activate(FIRST + 1, _nodes[0], 1_000, 1_000);
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        _activate(FIRST + 1, nodes[0], 595, 39);
         vm.prank(admin);
         vault.retireRoot(FIRST);
         // it should revert with RootNotActive
-        _refused(FIRST, _tree[0], abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, FIRST));
-        vm.assertEq(_claim(FIRST + 1, _nodes, _tree[0]), 70, "the later root pays");
+        _refused(FIRST, leaves[0], nodes, _notActive(FIRST));
+        vm.assertEq(_claim(FIRST + 1, nodes, leaves[0]), 70, "the later root pays");
     }
 
-    function test_RevertWhen_ThePoolIsNeitherProviderNorUser() external {
-        // it should revert with InvalidPool
-        _refusedLeaf(ClaimTree.Leaf(0, provider, 70), abi.encodeWithSelector(ICXPTVault.InvalidPool.selector, 0));
-        _refusedLeaf(ClaimTree.Leaf(3, provider, 70), abi.encodeWithSelector(ICXPTVault.InvalidPool.selector, 3));
-        _refusedLeaf(ClaimTree.Leaf(255, provider, 70), abi.encodeWithSelector(ICXPTVault.InvalidPool.selector, 255));
+    function test_GivenTheActivationSecondHasCome() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        bytes32[] memory nodes = leaves.build();
+        _publish(FIRST, nodes[0], 595, 39);
+        _attest(FIRST);
+        vm.warp(START + 2 hours);
+        // it should pay
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "paid");
     }
 
-    function test_RevertWhen_TheAccountIsZero() external {
-        // it should revert with InvalidAccount
-        _refusedLeaf(
-            ClaimTree.Leaf(PROVIDER, address(0), 70),
-            abi.encodeWithSelector(ICXPTVault.InvalidAccount.selector, address(0))
-        );
+    // ---------------------------------------------------------------- leaves that are refused
+
+    function test_RevertWhen_ThePoolIsNeitherOfTheTwo() external {
+        uint8[3] memory wrong = [0, 3, 255];
+        for (uint256 i = 0; i < wrong.length; i++) {
+            ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+            leaves[0].pool = wrong[i];
+            bytes32[] memory nodes = leaves.build();
+            _activate(FIRST + i, nodes[0], 595, 39);
+            // it should revert with InvalidPool
+            bytes memory reason = abi.encodeWithSelector(ICXPTVault.InvalidPool.selector, wrong[i]);
+            _refused(FIRST + i, leaves[0], nodes, reason);
+        }
     }
 
-    function test_RevertWhen_TheLeafIsNotInTheTree() external {
-        // it should revert with InvalidProof for another pool, account or amount
-        _refusedLeaf(ClaimTree.Leaf(USER, provider, 70), _invalidProof(USER, provider, 70));
-        _refusedLeaf(ClaimTree.Leaf(PROVIDER, stranger, 70), _invalidProof(PROVIDER, stranger, 70));
-        _refusedLeaf(ClaimTree.Leaf(PROVIDER, provider, 71), _invalidProof(PROVIDER, provider, 71));
-        uint256 top = type(uint256).max;
-        _refusedLeaf(ClaimTree.Leaf(PROVIDER, provider, top), _invalidProof(PROVIDER, provider, top));
+    function test_RevertWhen_TheAccountIsTheZeroAddress() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        leaves[0].account = address(0);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], 595, 39);
+        // it should revert with InvalidAccount although the leaf is proven
+        _refused(FIRST, leaves[0], nodes, abi.encodeWithSelector(ICXPTVault.InvalidAccount.selector, address(0)));
     }
 
-    function test_RevertWhen_TheProofIsOfAnotherLeaf() external {
-        bytes32[] memory proof = _nodes.prove(_tree[1]);
+    function test_RevertWhen_OneOfItsValuesIsAnother() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        bytes32[] memory proof = nodes.prove(leaves[0]);
         // it should revert with InvalidProof
-        vm.expectRevert(_invalidProof(PROVIDER, provider, 70));
-        vault.claim(FIRST, PROVIDER, provider, 70, proof);
+        _unproven(FIRST, USER, provider, 70, proof);
+        _unproven(FIRST, PROVIDER, stranger, 70, proof);
+        _unproven(FIRST, PROVIDER, provider, 71, proof);
+        _unproven(FIRST, PROVIDER, provider, 69, proof);
+        _unproven(FIRST, PROVIDER, provider, 0, proof);
+        _unproven(FIRST, PROVIDER, provider, type(uint256).max, proof);
     }
 
-    function test_RevertWhen_TheLeafPromisesMoreThanTheNewestTotal() external {
-        ClaimTree.Leaf memory greedy = ClaimTree.Leaf(PROVIDER, stranger, 801 * CXPT);
-        uint256 promised = vault.promised(PROVIDER);
-        _activate(FIRST + 1, ClaimTree.hash(greedy), promised + 40, vault.promised(USER));
-        // it should revert with PromiseExceeded and what is unpaid of the newest total
-        vm.expectRevert(
-            abi.encodeWithSelector(ICXPTVault.PromiseExceeded.selector, PROVIDER, promised + 40, 801 * CXPT)
-        );
-        vault.claim(FIRST + 1, PROVIDER, stranger, 801 * CXPT, new bytes32[](0));
+    function test_RevertWhen_TheProofIsAnother() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        bytes32[] memory proof = nodes.prove(leaves[0]);
+        // it should revert with InvalidProof
+        _unproven(FIRST, PROVIDER, provider, 70, new bytes32[](0));
+        _unproven(FIRST, PROVIDER, provider, 70, new bytes32[](proof.length));
+        _unproven(FIRST, PROVIDER, provider, 70, nodes.prove(leaves[1]));
+        bytes32[] memory other = new bytes32[](proof.length - 1);
+        for (uint256 i = 0; i < other.length; i++) {
+            other[i] = proof[i];
+        }
+        _unproven(FIRST, PROVIDER, provider, 70, other);
+        other = new bytes32[](proof.length + 1);
+        for (uint256 i = 0; i < proof.length; i++) {
+            other[i] = proof[i];
+        }
+        _unproven(FIRST, PROVIDER, provider, 70, other);
+        (proof[0], proof[1]) = (proof[1], proof[0]);
+        _unproven(FIRST, PROVIDER, provider, 70, proof);
     }
 
-    function test_RevertWhen_AProvenAmountIsTheLargestOf256Bits() external {
-        uint256 top = type(uint256).max;
-        uint256 promised = vault.promised(USER);
-        _activate(FIRST + 1, ClaimTree.hash(ClaimTree.Leaf(USER, stranger, top)), vault.promised(PROVIDER), promised);
+    function test_RevertWhen_TheLeafBelongsToAnotherEpoch() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        ClaimTree.Leaf[] memory later = _leaves(90, 30);
+        bytes32[] memory laterNodes = later.build();
+        _activate(FIRST + 1, laterNodes[0], 615, 39);
+        // it should revert with InvalidProof
+        _unproven(FIRST + 1, PROVIDER, provider, 70, nodes.prove(leaves[0]));
+        _unproven(FIRST, PROVIDER, provider, 90, laterNodes.prove(later[0]));
+    }
+
+    function test_RevertWhen_TheLeafWasHashedOnce() external {
+        // Leaves are hashed twice and nodes once, so that no node can be taken for a leaf.
+        bytes32 node = keccak256(abi.encode(PROVIDER, provider, 70));
+        _activate(FIRST, node, 70, 0);
+        // it should revert with InvalidProof
+        _unproven(FIRST, PROVIDER, provider, 70, new bytes32[](0));
+    }
+
+    function test_RevertGiven_TheRootIsZero() external {
+        _activate(FIRST, 0, 0, 0);
+        // it should revert with InvalidProof
+        _unproven(FIRST, PROVIDER, provider, 70, new bytes32[](0));
+        _unproven(FIRST, PROVIDER, provider, 0, new bytes32[](0));
+        _unproven(FIRST, USER, provider, 70, new bytes32[](2));
+    }
+
+    // ---------------------------------------------------------------- more than is promised
+
+    function test_RevertWhen_ItIsOneUnitMore() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(596, 40);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], 595, 39);
+        // it should revert with PromiseExceeded and record nothing
+        _refused(FIRST, leaves[0], nodes, _exceeded(PROVIDER, 595, 596));
+        _refused(FIRST, leaves[1], nodes, _exceeded(USER, 39, 40));
+    }
+
+    function test_RevertWhen_ItIsTheLargestOf256Bits() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(type(uint256).max, type(uint256).max);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], 595, 39);
         // it should revert with PromiseExceeded
-        vm.expectRevert(abi.encodeWithSelector(ICXPTVault.PromiseExceeded.selector, USER, promised, top));
-        vault.claim(FIRST + 1, USER, stranger, top, new bytes32[](0));
+        _refused(FIRST, leaves[0], nodes, _exceeded(PROVIDER, 595, type(uint256).max));
+        _refused(FIRST, leaves[1], nodes, _exceeded(USER, 39, type(uint256).max));
+        // Nor one that would be small in 96 bits.
+        leaves = _leaves(2 ** 96 + 1, 30);
+        nodes = leaves.build();
+        _activate(FIRST + 1, nodes[0], 595, 39);
+        _refused(FIRST + 1, leaves[0], nodes, _exceeded(PROVIDER, 595, 2 ** 96 + 1));
     }
 
-    // ---------------------------------------------------------------- paid
+    function test_RevertGiven_APartOfTheLargestWasClaimed() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        _claim(FIRST, nodes, leaves[0]);
+        leaves = _leaves(type(uint256).max, 30);
+        nodes = leaves.build();
+        _activate(FIRST + 1, nodes[0], 595, 39);
+        vm.prank(stranger);
+        // it should revert with PromiseExceeded of the difference
+        vm.expectRevert(_exceeded(PROVIDER, 525, type(uint256).max - 70));
+        vault.claim(FIRST + 1, PROVIDER, provider, type(uint256).max, nodes.prove(leaves[0]));
+        _assertPaid(70, 0);
+    }
 
-    function test_WhenTheLeafIsDue() external {
-        bytes32[] memory proof = _nodes.prove(_tree[0]);
-        // it should emit Claimed with the caller
+    function test_RevertGiven_OthersWerePaidBefore() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(100, 30);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], 202, 30);
+        _claim(FIRST, nodes, leaves[3]);
+        vm.prank(stranger);
+        // it should revert with PromiseExceeded of what is left
+        vm.expectRevert(_exceeded(PROVIDER, 99, 100));
+        vault.claim(FIRST, PROVIDER, provider, 100, nodes.prove(leaves[0]));
+        _claim(FIRST, nodes, leaves[1]);
+        vm.prank(stranger);
+        vm.expectRevert(_exceeded(USER, 0, 9));
+        vault.claim(FIRST, USER, provider, 9, nodes.prove(leaves[2]));
+        _assertPaid(103, 30);
+    }
+
+    function test_RevertGiven_APendingRootPromisesMore() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(596, 40);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], 595, 39);
+        _publish(FIRST + 1, nodes[0], 1_000, 1_000);
+        // it should revert with PromiseExceeded of what the active one promises
+        _refused(FIRST, leaves[0], nodes, _exceeded(PROVIDER, 595, 596));
+        _refused(FIRST, leaves[1], nodes, _exceeded(USER, 39, 40));
+    }
+
+    // ---------------------------------------------------------------- nothing due
+
+    function test_WhenTheAmountIsZero() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(0, 30);
+        bytes32[] memory proof = nodes.prove(leaves[0]);
+        vm.recordLogs();
+        uint256 paid = vault.claim(FIRST, PROVIDER, provider, 0, proof);
+        // it should emit ClaimSkipped
+        _assertSkipped(vm.getRecordedLogs());
+        // it should pay nothing
+        vm.assertEq(paid, 0, "paid");
+        _assertPaid(0, 0);
+    }
+
+    function test_GivenTheLeafWasClaimed() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        _claim(FIRST, nodes, leaves[0]);
+        vm.recordLogs();
+        uint256 paid = _claim(FIRST, nodes, leaves[0]);
+        // it should emit ClaimSkipped
+        _assertSkipped(vm.getRecordedLogs());
+        // it should pay nothing
+        vm.assertEq(paid, 0, "paid");
+        vm.assertEq(token.balanceOf(provider), 70, "what the provider has");
+        _assertPaid(70, 0);
+    }
+
+    function test_GivenALaterRootWasClaimed() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        ClaimTree.Leaf[] memory later = _leaves(90, 30);
+        bytes32[] memory laterNodes = later.build();
+        _activate(FIRST + 1, laterNodes[0], 615, 39);
+        _claim(FIRST + 1, laterNodes, later[0]);
+        vm.recordLogs();
+        uint256 paid = _claim(FIRST, nodes, leaves[0]);
+        // it should emit ClaimSkipped and keep what is recorded
+        _assertSkipped(vm.getRecordedLogs());
+        vm.assertEq(paid, 0, "paid");
+        vm.assertEq(vault.claimed(PROVIDER, provider), 90, "claimed");
+        _assertPaid(90, 0);
+    }
+
+    // ---------------------------------------------------------------- due
+
+    function test_WhenThePoolIsTheProviderPool() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        // it should emit Claimed
         vm.expectEmit(true, true, true, true, address(vault));
         emit ICXPTVault.Claimed(FIRST, PROVIDER, provider, 70, 70, stranger);
-        vm.prank(stranger);
-        // it should return what was paid
-        vm.assertEq(vault.claim(FIRST, PROVIDER, provider, 70, proof), 70, "returned");
-        // it should pay the account of the leaf and nobody else
-        vm.assertEq(token.balanceOf(provider), 70, "paid");
-        vm.assertEq(token.balanceOf(stranger), 0, "the caller gets nothing");
-        // it should count it for account and pool
-        vm.assertEq(vault.claimed(PROVIDER, provider), 70, "claimed of the account");
-        vm.assertEq(vault.claimedTotal(PROVIDER), 70, "claimed of the pool");
-        vm.assertEq(vault.claimed(USER, provider), 0, "the other pool is its own");
-        vm.assertEq(vault.claimedTotal(USER), 0, "the other pool is its own");
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "returned");
+        // it should pay the account and not the caller
+        vm.assertEq(token.balanceOf(provider), 70, "what the provider has");
+        vm.assertEq(token.balanceOf(stranger), 0, "what the caller has");
+        vm.assertEq(token.balanceOf(address(vault)), 2_000 * CXPT - 70, "what the Vault holds");
+        // it should record what was paid
+        vm.assertEq(vault.claimed(PROVIDER, provider), 70, "claimed by the provider");
+        vm.assertEq(vault.claimed(USER, provider), 0, "claimed by the provider as a user");
+        vm.assertEq(vault.claimedTotal(PROVIDER), 70, "claimed of the provider pool");
+        vm.assertEq(vault.claimedTotal(USER), 0, "claimed of the user pool");
+        vm.assertEq(vault.liability(PROVIDER), 525, "liability of the provider pool");
+        // it should leave pools and promises
+        _assertPools(800 * CXPT, 800 * CXPT - 595, 400 * CXPT - 39);
+        vm.assertEq(vault.promised(PROVIDER), 595, "promised");
+        vm.assertEq(vault.surplus(), 0, "surplus");
         _assertSolvent();
     }
 
-    function test_WhenEveryLeafIsClaimed() external {
-        for (uint256 i = 0; i < _tree.length; i++) {
-            vm.assertEq(_claim(FIRST, _nodes, _tree[i]), _tree[i].amount, "paid");
-        }
-        // it should owe nothing more
-        vm.assertEq(vault.liability(PROVIDER), 0, "owed to providers");
-        vm.assertEq(vault.liability(USER), 0, "owed to users");
-        _assertSolvent();
-    }
-
-    function test_WhenNothingIsDue() external {
-        _claim(FIRST, _nodes, _tree[0]);
-        bytes32[] memory proof = _nodes.prove(_tree[0]);
-        // it should emit ClaimSkipped
+    function test_WhenThePoolIsTheUserPool() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        bytes32[] memory proof = nodes.prove(leaves[1]);
+        // it should emit Claimed
         vm.expectEmit(true, true, true, true, address(vault));
-        emit ICXPTVault.ClaimSkipped(0, provider, ICXPTVault.ClaimCode.NothingDue);
-        // it should pay nothing
-        vm.assertEq(vault.claim(FIRST, PROVIDER, provider, 70, proof), 0, "returned");
-        vm.assertEq(token.balanceOf(provider), 70, "paid once");
+        emit ICXPTVault.Claimed(FIRST, USER, user, 30, 30, user);
+        vm.prank(user);
+        vm.assertEq(vault.claim(FIRST, USER, user, 30, proof), 30, "returned");
+        // it should pay the account from the user pool alone
+        vm.assertEq(token.balanceOf(user), 30, "what the user has");
+        vm.assertEq(vault.claimed(USER, user), 30, "claimed by the user");
+        vm.assertEq(vault.claimed(PROVIDER, user), 0, "claimed by the user as a provider");
+        _assertPaid(0, 30);
+        _claim(FIRST, nodes, leaves[2]);
+        vm.assertEq(vault.claimed(USER, provider), 9, "claimed by the provider as a user");
+        vm.assertEq(vault.claimed(PROVIDER, provider), 0, "claimed by the provider");
+        _assertPaid(0, 39);
     }
 
-    function test_WhenTheLeafHoldsZero() external {
-        bytes32 root = ClaimTree.hash(ClaimTree.Leaf(PROVIDER, stranger, 0));
-        _activate(FIRST + 1, root, vault.promised(PROVIDER), vault.promised(USER));
-        // it should pay nothing
-        vm.assertEq(vault.claim(FIRST + 1, PROVIDER, stranger, 0, new bytes32[](0)), 0, "returned");
-    }
-
-    function test_GivenAnEarlierClaim() external {
-        ClaimTree.Leaf[] memory later = _leaves(170, 30);
-        bytes32[] memory nodes = later.build();
-        _claim(FIRST, _nodes, _tree[0]);
-        _activate(FIRST + 1, nodes[0], _total(later, PROVIDER), _total(later, USER));
+    function test_GivenAPartWasClaimedBefore() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        _claim(FIRST, nodes, leaves[0]);
+        _claim(FIRST, nodes, leaves[1]);
+        leaves = _leaves(100, 31);
+        nodes = leaves.build();
+        _activate(FIRST + 1, nodes[0], 625, 40);
         // it should pay the difference
-        vm.assertEq(_claim(FIRST + 1, nodes, later[0]), 100, "the difference");
-        // it should pay nothing for the older root then
-        vm.assertEq(_claim(FIRST, _nodes, _tree[0]), 0, "nothing more");
-        vm.assertEq(token.balanceOf(provider), 170, "the larger amount in all");
+        vm.expectEmit(true, true, true, true, address(vault));
+        emit ICXPTVault.Claimed(FIRST + 1, PROVIDER, provider, 30, 100, stranger);
+        vm.assertEq(_claim(FIRST + 1, nodes, leaves[0]), 30, "paid to the provider");
+        vm.assertEq(_claim(FIRST + 1, nodes, leaves[1]), 1, "paid to the user");
+        vm.assertEq(token.balanceOf(provider), 100, "what the provider has");
+        vm.assertEq(vault.claimed(PROVIDER, provider), 100, "claimed by the provider");
+        _assertPaid(100, 31);
     }
 
-    function test_GivenALaterRootIsPending() external {
-        _publish(FIRST + 1, _nodes[0], 1_000, 1_000);
-        // it should pay from the active one, bound by the active one's total
-        vm.assertEq(_claim(FIRST, _nodes, _tree[0]), 70, "paid");
+    function test_WhenTheTreeIsASingleLeaf() external {
+        ClaimTree.Leaf memory leaf = ClaimTree.Leaf(PROVIDER, provider, 70);
+        _activate(FIRST, ClaimTree.hash(leaf), 70, 0);
+        // it should pay for an empty proof
+        vm.assertEq(vault.claim(FIRST, PROVIDER, provider, 70, new bytes32[](0)), 70, "paid");
+        _assertPaid(70, 0);
     }
 
-    function test_GivenAnOlderRootsLeavesExceedItsTotal() external {
-        uint256 first = vault.promised(PROVIDER);
-        uint256 users = vault.promised(USER);
-        uint256 amount = first + 400;
-        bytes32[] memory none = new bytes32[](0);
-        _activate(FIRST + 1, ClaimTree.hash(ClaimTree.Leaf(PROVIDER, stranger, amount)), first + 1, users);
-        // it should refuse what passes the newest active total
-        vm.expectRevert(abi.encodeWithSelector(ICXPTVault.PromiseExceeded.selector, PROVIDER, first + 1, amount));
-        vault.claim(FIRST + 1, PROVIDER, stranger, amount, none);
-        _activate(FIRST + 2, _nodes[0], amount, users);
-        // it should pay once a later total allows it
-        vm.assertEq(vault.claim(FIRST + 1, PROVIDER, stranger, amount, none), amount, "paid");
-        _assertSolvent();
+    function test_GivenEveryLeafIsClaimed() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        for (uint256 i = 0; i < leaves.length; i++) {
+            vm.assertEq(_claim(FIRST, nodes, leaves[i]), leaves[i].amount, "paid");
+        }
+        // it should leave no liability
+        vm.assertEq(vault.liability(PROVIDER), 0, "liability of the provider pool");
+        vm.assertEq(vault.liability(USER), 0, "liability of the user pool");
+        _assertPaid(595, 39);
     }
 
-    function test_WhenTheAccountIsTheVaultOrTheToken() external {
-        ClaimTree.Leaf[] memory leaves = new ClaimTree.Leaf[](2);
-        leaves[0] = ClaimTree.Leaf(PROVIDER, address(vault), 5);
-        leaves[1] = ClaimTree.Leaf(PROVIDER, address(token), 6);
+    function test_GivenTheLeavesAddUpToMoreThanTheTotal() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
         bytes32[] memory nodes = leaves.build();
-        _activate(FIRST + 1, nodes[0], vault.promised(PROVIDER) + 11, vault.promised(USER));
-        // it should pay them like anyone
-        vm.assertEq(_claim(FIRST + 1, nodes, leaves[0]), 5, "the vault");
-        vm.assertEq(_claim(FIRST + 1, nodes, leaves[1]), 6, "the token");
-        // it should leave the vault's own share as surplus
-        vm.assertEq(vault.surplus(), 5, "surplus");
-        _assertSolvent();
+        _activate(FIRST, nodes[0], 70, 0);
+        // it should pay the first comers
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "paid to the first");
+        vm.expectRevert(_exceeded(PROVIDER, 0, 103));
+        vault.claim(FIRST, PROVIDER, leaves[3].account, 103, nodes.prove(leaves[3]));
+        _assertPaid(70, 0);
     }
+
+    function test_GivenTheNewestIsActive() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], 69, 29);
+        _activate(FIRST + 1, ROOT, 70, 30);
+        // it should pay up to what the newest promises
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "paid to the provider");
+        vm.assertEq(_claim(FIRST, nodes, leaves[1]), 30, "paid to the user");
+        _assertPaid(70, 30);
+    }
+
+    function test_GivenTheNewestIsPending() external {
+        ClaimTree.Leaf[] memory leaves = _leaves(70, 30);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], 50, 20);
+        _activate(FIRST + 1, ROOT, 70, 29);
+        _publish(FIRST + 2, ROOT, 800, 300);
+        // it should pay up to what the one before it promises
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "paid to the provider");
+        vm.expectRevert(_exceeded(USER, 29, 30));
+        vault.claim(FIRST, USER, user, 30, nodes.prove(leaves[1]));
+        _assertPaid(70, 0);
+        _attest(FIRST + 2);
+        vm.warp(vault.rootAt(FIRST + 2).activatesAt);
+        vm.assertEq(_claim(FIRST, nodes, leaves[1]), 30, "paid once the newest is active");
+    }
+
+    function test_GivenPublishingIsPaused() external {
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        vm.prank(guardian);
+        vault.pausePublishing();
+        // it should pay
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "paid");
+    }
+
+    // ---------------------------------------------------------------- receivers
 
     function test_WhenTheAccountIsAContract() external {
-        Recorder receiver = new Recorder();
-        bytes32 root = ClaimTree.hash(ClaimTree.Leaf(USER, address(receiver), 8));
-        _activate(FIRST + 1, root, vault.promised(PROVIDER), vault.promised(USER) + 8);
-        // it should pay it
-        vm.assertEq(vault.claim(FIRST + 1, USER, address(receiver), 8, new bytes32[](0)), 8, "paid");
-        // it should call nothing of it
-        vm.assertEq(receiver.calls(), 0, "calls");
+        address closed = address(new Closed());
+        (bool open,) = closed.call("");
+        vm.assertFalse(open, "a call of it");
+        ClaimTree.Leaf memory leaf = _activateSingle(closed);
+        // it should pay it and call nothing of it
+        vm.assertEq(vault.claim(FIRST, PROVIDER, leaf.account, 70, new bytes32[](0)), 70, "paid");
+        vm.assertEq(token.balanceOf(closed), 70, "what the contract has");
+    }
+
+    function test_WhenTheAccountIsTheVault() external {
+        _activateSingle(address(vault));
+        // it should record the amount and keep it as surplus
+        vm.assertEq(vault.claim(FIRST, PROVIDER, address(vault), 70, new bytes32[](0)), 70, "paid");
+        vm.assertEq(vault.claimed(PROVIDER, address(vault)), 70, "claimed by the Vault");
+        vm.assertEq(vault.claimedTotal(PROVIDER), 70, "claimed in all");
+        vm.assertEq(token.balanceOf(address(vault)), 2_000 * CXPT, "what the Vault holds");
+        vm.assertEq(vault.surplus(), 70, "surplus");
+        _assertSolvent();
+    }
+
+    function test_WhenTheAccountIsTheToken() external {
+        _activateSingle(address(token));
+        // it should pay it like anyone
+        vm.assertEq(vault.claim(FIRST, PROVIDER, address(token), 70, new bytes32[](0)), 70, "paid");
+        vm.assertEq(token.balanceOf(address(token)), 70, "what the token has");
+        _assertPaid(70, 0);
+    }
+
+    function test_WhenTheAmountFillsThe96Bits() external {
+        _onHostile();
+        vm.startPrank(payer);
+        vault.fundPool(PROVIDER, TOP - 800 * CXPT);
+        vault.fundPool(USER, TOP - 400 * CXPT);
+        vm.stopPrank();
+        vm.startPrank(admin);
+        vault.setMaxEpochAmount(PROVIDER, uint96(TOP));
+        vault.setMaxEpochAmount(USER, uint96(TOP));
+        vm.stopPrank();
+        ClaimTree.Leaf[] memory leaves = _leaves(TOP, TOP);
+        bytes32[] memory nodes = leaves.build();
+        _activate(FIRST, nodes[0], TOP, TOP);
+        // it should pay it whole
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), TOP, "paid to the provider");
+        vm.assertEq(_claim(FIRST, nodes, leaves[1]), TOP, "paid to the user");
+        vm.assertEq(vault.claimed(PROVIDER, provider), TOP, "claimed by the provider");
+        vm.assertEq(vault.claimed(USER, user), TOP, "claimed by the user");
+        vm.assertEq(token.balanceOf(address(vault)), 800 * CXPT, "what the Vault holds");
+        vm.assertEq(vault.liability(PROVIDER) + vault.liability(USER), 0, "liability");
+    }
+
+    // ---------------------------------------------------------------- other tokens
+
+    function test_GivenTheTokenKeepsAFee() external {
+        HostileToken hostile = _onHostile();
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        hostile.setFee(1_000);
+        // it should pay the amount out and record it
+        vm.assertEq(_claim(FIRST, nodes, leaves[0]), 70, "paid");
+        vm.assertEq(token.balanceOf(provider), 63, "what the provider has");
+        _assertPaid(70, 0);
+    }
+
+    function test_RevertGiven_TheTokenReverts() external {
+        FaultyToken faulty = _onFaulty();
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        faulty.setReverting(true);
+        // it should revert as the token does and record nothing
+        _refused(FIRST, leaves[0], nodes, abi.encodeWithSelector(FaultyToken.OutOfOrder.selector));
+    }
+
+    function test_RevertGiven_TheTokenReturnsFalse() external {
+        FaultyToken faulty = _onFaulty();
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        faulty.setSilent(true);
+        // it should revert with SafeERC20FailedOperation and record nothing
+        bytes memory reason = abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(token));
+        _refused(FIRST, leaves[0], nodes, reason);
+    }
+
+    function test_GivenTheTokenCallsBack() external {
+        HostileToken hostile = _onHostile();
+        (ClaimTree.Leaf[] memory leaves, bytes32[] memory nodes) = _activateLeaves(70, 30);
+        bytes[] memory calls = _moneyCalls();
+        // The last leaf is due, and claimed by nobody else here.
+        calls[3] = abi.encodeCall(ICXPTVault.claim, (FIRST, PROVIDER, leaves[7].account, 107, nodes.prove(leaves[7])));
+        uint256 paid = 0;
+        for (uint256 i = 0; i < calls.length; i++) {
+            hostile.setCall(address(vault), calls[i]);
+            paid += _claim(FIRST, nodes, leaves[i]);
+            // it should refuse everything that moves money
+            _assertGuarded(hostile);
+            // it should pay once
+            vm.assertEq(vault.claimedTotal(PROVIDER) + vault.claimedTotal(USER), paid, "claimed in all");
+            vm.assertEq(token.balanceOf(address(vault)), 2_000 * CXPT - paid, "what the Vault holds");
+        }
+        vm.assertEq(token.balanceOf(provider), 79, "what the provider has");
+        _assertPools(800 * CXPT, 800 * CXPT - 595, 400 * CXPT - 39);
     }
 
     // ---------------------------------------------------------------- inside
 
-    function _refused(uint256 epoch, ClaimTree.Leaf memory leaf, bytes memory reason) private {
-        bytes32[] memory proof = _nodes.prove(leaf);
+    function _activateSingle(address account) private returns (ClaimTree.Leaf memory leaf) {
+        leaf = ClaimTree.Leaf(PROVIDER, account, 70);
+        _activate(FIRST, ClaimTree.hash(leaf), 70, 0);
+    }
+
+    /// @dev Nothing was paid before.
+    function _refused(uint256 epoch, ClaimTree.Leaf memory leaf, bytes32[] memory nodes, bytes memory reason) private {
+        bytes32[] memory proof = nodes.prove(leaf);
+        vm.prank(leaf.account);
         vm.expectRevert(reason);
         vault.claim(epoch, leaf.pool, leaf.account, leaf.amount, proof);
+        vm.assertEq(token.balanceOf(leaf.account), 0, "what the account has");
+        _assertPaid(0, 0);
     }
 
-    /// @dev With the proof of the provider's leaf.
-    function _refusedLeaf(ClaimTree.Leaf memory leaf, bytes memory reason) private {
-        bytes32[] memory proof = _nodes.prove(_tree[0]);
-        vm.expectRevert(reason);
-        vault.claim(FIRST, leaf.pool, leaf.account, leaf.amount, proof);
+    function _unproven(uint256 epoch, uint8 pool, address account, uint256 amount, bytes32[] memory proof) private {
+        vm.expectRevert(abi.encodeWithSelector(ICXPTVault.InvalidProof.selector, pool, account, amount));
+        vault.claim(epoch, pool, account, amount, proof);
+        _assertPaid(0, 0);
     }
 
-    function _invalidProof(uint8 pool, address account, uint256 amount) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(ICXPTVault.InvalidProof.selector, pool, account, amount);
+    function _assertPaid(uint256 fromProviderPool, uint256 fromUserPool) private view {
+        vm.assertEq(vault.claimedTotal(PROVIDER), fromProviderPool, "claimed of the provider pool");
+        vm.assertEq(vault.claimedTotal(USER), fromUserPool, "claimed of the user pool");
+        uint256 left = 2_000 * CXPT - fromProviderPool - fromUserPool;
+        vm.assertEq(token.balanceOf(address(vault)), left, "what the Vault holds");
     }
-}
 
-/// @notice Counts every call that it gets.
-contract Recorder {
-    uint256 public calls;
+    function _assertSkipped(Vm.Log[] memory logs) private view {
+        vm.assertEq(logs.length, 1, "one event");
+        vm.assertEq(logs[0].emitter, address(vault), "by the Vault");
+        vm.assertEq(logs[0].topics[0], ICXPTVault.ClaimSkipped.selector, "ClaimSkipped");
+        vm.assertEq(logs[0].topics[1], bytes32(0), "index");
+        vm.assertEq(logs[0].topics[2], bytes32(uint256(uint160(provider))), "account");
+        vm.assertEq(logs[0].data, abi.encode(ICXPTVault.ClaimCode.NothingDue), "code");
+    }
 
-    fallback() external {
-        calls++;
+    function _notActive(uint256 epoch) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(ICXPTVault.RootNotActive.selector, epoch);
+    }
+
+    function _exceeded(uint8 pool, uint256 unpaid, uint256 amount) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(ICXPTVault.PromiseExceeded.selector, pool, unpaid, amount);
     }
 }

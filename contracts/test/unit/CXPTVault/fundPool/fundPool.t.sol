@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ICXPTVault} from "../../../../src/interfaces/ICXPTVault.sol";
 import {Intake} from "../../../../src/libraries/Intake.sol";
+import {FaultyToken} from "../../../base/FaultyToken.sol";
 import {OtherTokenTest} from "../../../base/OtherTokenTest.sol";
+import {HostileToken} from "../../../HostileToken.sol";
 
 contract FundPoolTest is OtherTokenTest {
     function test_RevertWhen_ThePoolIsNeitherProviderNorUser() external {
@@ -21,6 +24,27 @@ contract FundPoolTest is OtherTokenTest {
         _onHostile().setFee(100);
         // it should revert with WrongAmountReceived
         _refused(USER, 10_000, abi.encodeWithSelector(Intake.WrongAmountReceived.selector, 10_000, 9_900));
+    }
+
+    function test_RevertGiven_TheTokenFails() external {
+        FaultyToken faulty = _onFaulty();
+        faulty.setReverting(true);
+        // it should revert as the token does
+        _refused(USER, 7, abi.encodeWithSelector(FaultyToken.OutOfOrder.selector));
+        faulty.setReverting(false);
+        faulty.setSilent(true);
+        // it should revert with SafeERC20FailedOperation where the token returns false
+        _refused(USER, 7, abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(faulty)));
+    }
+
+    function test_GivenTheTokenCallsBack() external {
+        HostileToken hostile = _onHostile();
+        hostile.setCall(address(vault), abi.encodeCall(ICXPTVault.fundPool, (PROVIDER, 1)));
+        vm.prank(payer);
+        vault.fundPool(PROVIDER, 7);
+        // it should refuse the call inside and fund once
+        vm.assertFalse(hostile.lastCallSucceeded(), "refused");
+        vm.assertEq(vault.deposited(PROVIDER), 4_007, "once");
     }
 
     function test_RevertWhen_ThePoolWouldPass96Bits() external {

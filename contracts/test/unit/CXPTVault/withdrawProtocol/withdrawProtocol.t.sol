@@ -3,9 +3,11 @@ pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ICXPTVault} from "../../../../src/interfaces/ICXPTVault.sol";
 import {FaultyToken} from "../../../base/FaultyToken.sol";
 import {OtherTokenTest} from "../../../base/OtherTokenTest.sol";
+import {HostileToken} from "../../../HostileToken.sol";
 
 contract WithdrawProtocolTest is OtherTokenTest {
     function test_RevertWhen_TheCallerIsNotATreasurer() external {
@@ -42,6 +44,21 @@ contract WithdrawProtocolTest is OtherTokenTest {
         // it should revert with SafeERC20FailedOperation where the token returns false
         _refused(stranger, 1, abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(faulty)));
         vm.assertEq(vault.pools().protocolAmount, 4_000, "kept");
+    }
+
+    function test_GivenTheTokenCallsBack() external {
+        HostileToken hostile = _onHostile();
+        hostile.setCall(address(vault), abi.encodeCall(ICXPTVault.withdrawProtocol, (stranger, 1)));
+        _withdraw(stranger, 100);
+        // it should refuse the call inside
+        vm.assertFalse(hostile.lastCallSucceeded(), "refused");
+        vm.assertEq(
+            bytes32(hostile.lastCallResult()),
+            bytes32(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector),
+            "by the guard"
+        );
+        // it should pay once
+        vm.assertEq(hostile.balanceOf(stranger), 100, "paid");
     }
 
     function test_WhenAPartIsTaken() external {
