@@ -14,7 +14,7 @@ from laboratory import SHORT_RUNS, Failure, Laboratory, NotMeasurable, build_pro
 from records import Journal, digest, load_code, save_code
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from source import Mutant, list_imports
+from source import Mutant, list_imports, read_code
 from targets import CONTRACTS, ROOT, Target
 
 KEPT = ROOT / "build" / "mutation"
@@ -30,7 +30,7 @@ class Run:
         self._trials = Journal(KEPT / "trials.jsonl")
         self._tests = sorted({file for target in targets for stage in target.stages for file in stage})
         self._ground = digest(
-            *(path.read_text() for path in sorted((CONTRACTS / "src").rglob("*.sol"))),
+            *(read_code(path) for path in sorted((CONTRACTS / "src").rglob("*.sol"))),
             *(path.read_text() for path in sorted((ROOT / "data" / "vectors").glob("*.json"))),
             (CONTRACTS / "foundry.toml").read_text(),
             json.dumps(SHORT_RUNS),

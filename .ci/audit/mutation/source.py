@@ -66,6 +66,11 @@ def render(statements: list[Statement]) -> str:
     return "".join(f"{statement.text}\n" for statement in statements)
 
 
+def read_code(path: Path) -> str:
+    """A source without its comments, one statement a line."""
+    return render(read_statements(path.read_text()))
+
+
 def make_mutants(source: Path) -> list[Mutant]:
     """Every mutant of a file, in the order of the mutator, which is that of the statements."""
     statements = read_statements(source.read_text())

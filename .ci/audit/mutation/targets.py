@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records import digest
-from source import Mutant, list_imports, make_mutants, read_statements, render
+from source import Mutant, list_imports, make_mutants, read_code
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTRACTS = ROOT / "contracts"
@@ -52,7 +52,9 @@ def read_target(path: str) -> Target:
         stages[3 if "invariant" in test.parts else 0 if own else 2 if foreign else 1].append(str(test))
     source = CONTRACTS / "src" / path
     stages = [stage for stage in stages if stage]
-    original = render(read_statements(source.read_text()))
+    original = read_code(source)
     needed = {file for main in contracts.values() for file in list_imports(Path(main), CONTRACTS)}
-    ground = digest(*((CONTRACTS / file).read_text() for file in [*sorted(needed), Path("artifacts/input.json")]))
+    ground = digest(
+        *(read_code(CONTRACTS / file) for file in sorted(needed)), (CONTRACTS / "artifacts/input.json").read_text()
+    )
     return Target(path, contracts, stages, make_mutants(source), original, ground)
