@@ -39,7 +39,7 @@ contracts: set-up $(NPM) ## compile, unit tests, fuzz, invariants, vectors, gas 
 gas: set-up $(NPM) ## measure all gas again beside Uniswap's distributor and compare with contracts/gas.json; minutes
 	$(BIN)/python -m tests.gas --check $(ARGS)
 
-audit: set-up $(NPM) ## symbolic checks, static analysis and mutation of the contracts (takes hours)
+audit: set-up $(NPM) ## symbolic checks, static analysis, mutation of the contracts (an hour)
 	.ci/audit/run-static
 	.ci/audit/run-symbolic
 	.ci/audit/run-symbolic --breaks

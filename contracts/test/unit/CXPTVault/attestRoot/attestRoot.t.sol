@@ -91,6 +91,9 @@ contract AttestRootTest is VaultTest {
 
     function test_WhenTheConfirmationComesLate() external {
         vm.warp(START + 1 hours + 1);
+        // it should emit RootAttested with the later time of activation
+        vm.expectEmit(true, true, true, true, address(vault));
+        emit ICXPTVault.RootAttested(FIRST, attester, _publication, 0, START + 2 hours + 1);
         _attest(FIRST);
         // it should activate an hour after it and not a second before
         _assertActiveFrom(START + 2 hours + 1);

@@ -42,6 +42,16 @@ contract SetSplitTest is VaultTest {
         _assertSolvent();
     }
 
+    function test_GivenThreeDifferentShares() external {
+        vm.startPrank(admin);
+        vault.setSplit(5_000, 3_000, 2_000);
+        // it should tell each old share by its own name
+        vm.expectEmit(true, true, true, true, address(vault));
+        emit ICXPTVault.SplitSet(5_000, 3_000, 2_000, 1_000, 2_000, 7_000);
+        vault.setSplit(1_000, 2_000, 7_000);
+        vm.stopPrank();
+    }
+
     function test_WhenTheProtocolTakesNothing() external {
         vm.prank(admin);
         vault.setSplit(0, 10_000, 0);

@@ -42,6 +42,10 @@ contract AddPlanTest is PlatformTest {
         // it should leave the other plans as they were
         vm.assertEq(subscriptions.plans(MONTHLY).price, MONTHLY_PRICE, "monthly price");
         vm.assertEq(subscriptions.plans(YEARLY).period, YEAR, "yearly period");
-        vm.assertEq(subscriptions.plans(3).price, 0, "no plan of that number");
+        // it should leave numbers beyond the last one empty
+        for (uint256 beyond = 3; beyond < 5; beyond++) {
+            vm.assertEq(subscriptions.plans(beyond).price, 0, "no price");
+            vm.assertEq(subscriptions.plans(beyond).period, 0, "no period");
+        }
     }
 }
