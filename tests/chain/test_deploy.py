@@ -319,11 +319,15 @@ def test_fee_above_the_cap_is_refused(ground: Ground) -> None:
     assert count(ground) == first
 
 
-def test_step_that_the_chain_would_refuse_is_refused_before_the_first(ground: Ground) -> None:
-    """What stands by itself is estimated by the chain, which says that it would not fit into a block."""
+def test_step_that_the_chain_would_refuse_is_refused_before_the_first(ground: Ground, tmp_path: Path) -> None:
+    """What stands by itself is estimated by the chain: here a Vault over a token that exists."""
+    token = deploy(ground).deployment.token
+    wrong = replace(ground.request, token=token, supply_to=None, activation_delay_s=1)
     first = count(ground)
-    with pytest.raises(ChainError, match=r"deployment of TimelockController: .*; nothing was sent"):
-        deploy(replace(ground, request=replace(ground.request, timelock_delay_s=2**255, proposers=(RICH,) * 2000)))
+    with pytest.raises(
+        ChainError, match=r"deployment of CXPTVault: .*InvalidActivationDelay\(given=1\); nothing was sent"
+    ):
+        deploy(replace(ground, request=wrong, path=tmp_path / "second" / "record.json"))
     assert count(ground) == first
 
 
