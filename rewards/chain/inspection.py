@@ -12,7 +12,7 @@ from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
 from rewards.chain.deployment import Deployment
-from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode
+from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode, list_created
 from rewards.chain.request import DAY_S, Request
 from rewards.chain.vault import ROLES
 from rewards.errors import ChainError, UsageError
@@ -47,11 +47,37 @@ class Fact:
 def inspect_code(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
     """Where every contract that `rewards deploy` made came from, and its code; ChainError when the chain does not
     answer."""
+    yield from inspect_record(deployment)
     for name, record in deployment.contracts.items():
         yield from _inspect_creation(chain, deployment, name)
         yield from _inspect_code(chain, name, record.address, _list_immutables(deployment, name))
     if deployment.supply_transaction is not None:
         yield Fact("transfer of the supply", "succeeded", _tell_fate(chain, deployment.supply_transaction))
+
+
+def inspect_record(deployment: Deployment) -> Iterator[Fact]:
+    """That the record does not contradict itself: what other programs read of it is what was asked for and made."""
+    request, made = Request.from_json(deployment.asked), deployment.contracts
+    yield Fact("contracts of the record", ", ".join(sorted(list_created(request))), ", ".join(sorted(made)))
+    vault = made.get(VAULT)
+    expected: dict[str, object] = {
+        "chain_id": request.chain_id,
+        "network": request.network,
+        "first_epoch": request.first_epoch,
+        "settler": request.settler,
+        "deployed_block": vault and vault.block,
+        "block_hash": vault and vault.block_hash,
+    }
+    given = {"token": request.token, "admin": request.admin}
+    contracts = {"token": TOKEN, "admin": TIMELOCK, "vault": VAULT, "subscription_manager": SUBSCRIPTIONS}
+    for field, name in {**contracts, "usage_escrow": ESCROW}.items():
+        expected[field] = given.get(field) or (made[name].address if name in made else None)
+    expected["timelock"] = None if request.admin else expected["admin"]
+    for field, value in expected.items():
+        held = getattr(deployment, field)
+        yield Fact(f"{field} of the record", str(value), "0x" + held.hex() if isinstance(held, bytes) else str(held))
+    supply = "recorded" if request.supply_to else "none"
+    yield Fact("transfer of the supply in the record", supply, "recorded" if deployment.supply_transaction else "none")
 
 
 def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:

@@ -19,7 +19,7 @@ from rewards.chain.plan import digest_bytecode
 from rewards.chain.sender import Intent, Patience, Sender
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
-from rewards.errors import ChainError, Disagreement, RewardsError, StorageError, UsageError
+from rewards.errors import ChainError, Disagreement, StorageError, UsageError
 from rewards.jobs.deploy import Deployed, Ground, Planned, deploy, plan_deployment, verify_deployment
 from rewards.units import SUPPLY, ZERO_ADDRESS, Address, checksum
 from tests.chain.conftest import make_anvil, start_anvil
@@ -517,5 +517,28 @@ def test_record_that_is_not_of_these_contracts_is_found(
 
 def test_record_without_its_contracts_is_no_success(standing: tuple[Network, Ground]) -> None:
     network, ground = standing
-    with pytest.raises(RewardsError, match="names no subscription manager and escrow"):
+    with pytest.raises(Disagreement, match=r"contracts of the record: expected CXPTToken, .*, UsageEscrow, observed ;"):
         verify_deployment(network.chain, replace(read_deployment(ground.path), contracts={}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("deployed_block", 1),
+        ("block_hash", b"\x22" * 32),
+        ("first_epoch", 4),
+        ("network", "peaq"),
+        ("settler", HOLDERS["guardian"]),
+        ("token", HOLDERS["guardian"]),
+        ("admin", HOLDERS["guardian"]),
+        ("timelock", None),
+        ("usage_escrow", HOLDERS["guardian"]),
+        ("supply_transaction", None),
+    ],
+)
+def test_record_that_contradicts_itself_is_found(standing: tuple[Network, Ground], field: str, value: object) -> None:
+    """What other programs read of a record, such as the block from which they read events."""
+    network, ground = standing
+    named = "transfer of the supply in the record" if field == "supply_transaction" else f"{field} of the record"
+    with pytest.raises(Disagreement, match=f"{named}: expected .*, observed "):
+        verify_deployment(network.chain, replace(read_deployment(ground.path), **{field: value}))
