@@ -79,9 +79,7 @@ contract RevokeRootTest is VaultTest {
     }
 
     function test_GivenTheFirstRootOfAll() external {
-        _attest(FIRST + 1);
-        vm.warp(vault.rootAt(FIRST + 1).activatesAt);
-        setUpFresh();
+        super.setUp();
         _publish(FIRST, bytes32(uint256(1)), 5, 6);
         _revoke(FIRST);
         // it should leave nothing promised
@@ -99,10 +97,6 @@ contract RevokeRootTest is VaultTest {
         vm.assertEq(vault.rootAt(FIRST + 1).root, bytes32(uint256(3)), "root");
         vm.assertEq(vault.promised(PROVIDER), 71, "promised");
         vm.assertEq(vault.revocations(), 1, "revocations stay");
-    }
-
-    function setUpFresh() private {
-        super.setUp();
     }
 
     function _assertRestored() private view {
