@@ -142,7 +142,7 @@ class RollUp:
     """What an engine makes of an epoch's rows. Frames follow `schemas`; `bad_rows` and `counted_ids` go to the
     provenance.
 
-    `counted_ids` has the digests `id` and `content` of ids counted as earning, not earning or repeated;
+    `counted_ids` is a file with digests of the ids and contents counted as earning, not earning or repeated;
     `bad_rows` has `file, row, request_id, reason, column` of quarantined rows.
     """
 
@@ -154,11 +154,15 @@ class RollUp:
     heartbeat_coverage: Coverage
     odd_heartbeats: Mapping[str, int]
     bad_rows: "pl.DataFrame"
-    counted_ids: "pl.DataFrame"
+    counted_ids: Path
 
 
 class Engine(Protocol):
     """The only step that touches every row."""
+
+    def reads_counted(self, path: Path) -> bool:
+        """Whether a file of counted ids holds digests as this engine makes them."""
+        ...
 
     def roll_up(
         self,

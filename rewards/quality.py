@@ -1,12 +1,15 @@
 """The row rules, once, as SQL expressions that an engine runs.
 
-An engine lays usage rows out as `r` (texts as they came, integers as BIGINT, `fee_e8` in 10^-8 CXPT, times as
+They are SQL that DuckDB and Spark both read; `whole(a, b)`, which an engine defines, is a divided by b without the rest.
+An engine lays usage rows out as `r` (texts as they came, integers as BIGINT, `fee` in CXPT as DECIMAL(20, 8), times as
 microseconds since 1970: `started_us`, `ingested_us`, and `arrival_us`, which is never null), with `bad_column` and
-`bad_value` for what did not parse. It joins `p` (provisions), `pa` (the provider's account), `ua` (the user's
-account), and `k` (what is known of the row's id: `contents` in this epoch, `place` among equal rows, `counted_before`:
-null, 'same' or 'other').
+`bad_value` for what did not parse. It joins `p` (provisions; `provider_is_user` is null where the provider has no
+account), `ua` (the user's account), and `k` (what is known of an id: `contents` in this epoch, `place` among equal
+rows, `counted_before`: null, 'same' or 'other'). `wallet_no` is one number for one wallet, `reference_fee_<i>` of `p`
+the fee in CXPT at which a request to the policy's endpoint i has full weight.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rewards.epoch import Epoch
@@ -15,6 +18,7 @@ from rewards.schemas import MAX_FEE_E8, USAGE_COLUMNS
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
+E8_PER_CXPT = 10**8
 FIRST_YEAR_US = -62_135_596_800_000_000
 LAST_YEAR_US = 253_402_300_799_999_999
 """Times outside the years 1 to 9999 do not parse, so that differences of times never overflow."""
@@ -66,7 +70,7 @@ def _missing() -> list[tuple[str, str]]:
     for name, kind in USAGE_COLUMNS.items():
         if name in ("started_at", "ingested_at"):
             continue
-        column = "fee_e8" if name == "fee_cxpt" else name
+        column = "fee" if name == "fee_cxpt" else name
         empty = f" OR r.{column} = ''" if kind == "text" else ""
         conditions.append((f"(r.{column} IS NULL{empty})", f"'{name}'"))
     return conditions
@@ -77,12 +81,12 @@ def _impossible(policy: Policy) -> list[tuple[str, str, str]]:
         (
             f"NOT r.latency_ms BETWEEN 0 AND {policy.rows.max_latency_ms}",
             "'latency_ms'",
-            "CAST(r.latency_ms AS VARCHAR)",
+            "CAST(r.latency_ms AS STRING)",
         ),
-        ("r.input_tokens < 0", "'input_tokens'", "CAST(r.input_tokens AS VARCHAR)"),
-        ("r.output_tokens < 0", "'output_tokens'", "CAST(r.output_tokens AS VARCHAR)"),
-        ("NOT r.status_code BETWEEN 100 AND 599", "'status_code'", "CAST(r.status_code AS VARCHAR)"),
-        (f"NOT r.fee_e8 BETWEEN 0 AND {MAX_FEE_E8}", "'fee_cxpt'", "r.fee_text"),
+        ("r.input_tokens < 0", "'input_tokens'", "CAST(r.input_tokens AS STRING)"),
+        ("r.output_tokens < 0", "'output_tokens'", "CAST(r.output_tokens AS STRING)"),
+        ("NOT r.status_code BETWEEN 100 AND 599", "'status_code'", "CAST(r.status_code AS STRING)"),
+        (f"NOT r.fee BETWEEN 0 AND {MAX_FEE_E8 // E8_PER_CXPT}", "'fee_cxpt'", "r.fee_text"),
     ]
 
 
@@ -99,37 +103,46 @@ def early_rules(policy: Policy) -> list[Rule]:
 
 def row_rules(policy: Policy) -> list[Rule]:
     """Every rule in the page's order; the first whose condition holds names the row, a row without one earns."""
+    return [*early_rules(policy), *repeat_rules(), *late_rules(policy)]
+
+
+def repeat_rules() -> list[Rule]:
+    """The rules of rows whose id, which is not empty, occurs more than once."""
+    return [
+        Rule("quarantined", "conflicting_repeat", "k.contents > 1", "'request_id'", "r.request_id"),
+        Rule("repeated", "repeated", "k.counted_before = 'same' OR (k.counted_before IS NULL AND k.place > 1)"),
+        Rule("quarantined", "conflicting_repeat", "k.counted_before = 'other'", "'request_id'", "r.request_id"),
+    ]
+
+
+def late_rules(policy: Policy) -> list[Rule]:
+    """The rules that name a row by itself alone, after repeats."""
     missing, impossible = _missing(), _impossible(policy)
     started = "r.started_us"
-    has_id = "(r.request_id IS NOT NULL AND r.request_id <> '')"
     provider_side, user_side = earns_provider(), earns_user()
     return [
-        *early_rules(policy),
-        Rule("quarantined", "conflicting_repeat", f"{has_id} AND k.contents > 1", "'request_id'", "r.request_id"),
-        Rule("repeated", "repeated", f"{has_id} AND (k.counted_before = 'same' OR (k.counted_before IS NULL AND k.place > 1))"),
-        Rule("quarantined", "conflicting_repeat", f"{has_id} AND k.counted_before = 'other'", "'request_id'", "r.request_id"),
         Rule("quarantined", "missing_value", " OR ".join(c for c, _ in missing), _first_of(missing)),
         Rule("quarantined", "unknown_endpoint", f"r.endpoint NOT IN ({_quoted(list(policy.endpoints))})",
              "'endpoint'", "r.endpoint"),
         Rule("quarantined", "unknown_tier", f"r.service_tier NOT IN ({_quoted(TIERS)})", "'service_tier'", "r.service_tier"),
-        Rule("quarantined", "unknown_provision", "p.provision_id IS NULL OR pa.account_id IS NULL",
+        Rule("quarantined", "unknown_provision", "p.provision_id IS NULL OR p.provider_is_user IS NULL",
              "'provision_id'", "r.provision_id"),
-        Rule("quarantined", "wrong_kind", "coalesce(ua.kind = 'provider', FALSE) OR pa.kind = 'user'",
-             "CASE WHEN coalesce(ua.kind = 'provider', FALSE) THEN 'user_id' ELSE 'provision_id' END",
-             "CASE WHEN coalesce(ua.kind = 'provider', FALSE) THEN r.user_id ELSE r.provision_id END"),
+        Rule("quarantined", "wrong_kind", "coalesce(ua.is_provider, FALSE) OR p.provider_is_user",
+             "CASE WHEN coalesce(ua.is_provider, FALSE) THEN 'user_id' ELSE 'provision_id' END",
+             "CASE WHEN coalesce(ua.is_provider, FALSE) THEN r.user_id ELSE r.provision_id END"),
         Rule("quarantined", "not_registered",
              f"{started} < p.registered_us OR coalesce({started} >= p.retired_us, FALSE)", "'started_at'", "r.started_text"),
         Rule("quarantined", "impossible_value", " OR ".join(f"({c})" for c, _, _ in impossible),
              _first_of([(c, name) for c, name, _ in impossible]), _first_of([(c, text) for c, _, text in impossible])),
         Rule("not_earning", "status", "r.status_code <> 200"),
-        Rule("not_earning", "one_person", "coalesce(ua.wallet = pa.wallet, FALSE)"),
+        Rule("not_earning", "one_person", "coalesce(ua.wallet_no = p.provider_wallet_no, FALSE)"),
         Rule("not_earning", "suspended", f"NOT {provider_side} AND NOT {user_side}"),
     ]  # fmt: skip
 
 
 def earns_provider() -> str:
     """Whether an earning row earns its provider something: not suspended when it started."""
-    return "NOT coalesce(r.started_us >= pa.suspended_us, FALSE)"
+    return "NOT coalesce(r.started_us >= p.provider_suspended_us, FALSE)"
 
 
 def earns_user() -> str:
@@ -137,15 +150,32 @@ def earns_user() -> str:
     return "NOT coalesce(r.started_us >= ua.suspended_us, FALSE)"
 
 
-def first_rule(rules: list[Rule]) -> str:
-    """SQL for the index of the first rule that holds, or −1."""
-    return _first_of([(f"({rule.condition})", str(i)) for i, rule in enumerate(rules)])[: -len(" END")] + " ELSE -1 END"
+def first_rule(rules: Sequence[tuple[int, Rule]], otherwise: str = "-1") -> str:
+    """SQL for the number of the first rule that holds."""
+    return (
+        _first_of([(f"({rule.condition})", str(number)) for number, rule in rules])[: -len(" END")]
+        + f" ELSE {otherwise} END"
+    )
 
 
-def weight() -> str:
-    """A request's weight from its fee and the reference fee `q.reference_fee_e8` of its endpoint and provision's
-    tier."""
-    return f"CASE WHEN r.fee_e8 >= q.reference_fee_e8 THEN {BP} ELSE r.fee_e8 * {BP} // q.reference_fee_e8 END"
+def endpoint_no(policy: Policy) -> str:
+    """Which of the policy's endpoints, counted from 0; null for another."""
+    return _first_of([(f"r.endpoint = {_quoted([name])}", str(i)) for i, name in enumerate(policy.endpoints)])
+
+
+def weight(policy: Policy) -> str:
+    """A request's weight from its fee and the reference fee of its endpoint and provision's tier; 0 for a bad fee."""
+    reference = _first_of(
+        [(f"r.endpoint = {_quoted([name])}", f"p.reference_fee_{i}") for i, name in enumerate(policy.endpoints)]
+    )
+    # DECIMAL(18, 8) is a machine word, in which multiplying and rounding cost a twentieth.
+    small = f"CAST(CAST(r.fee AS DECIMAL(18, 8)) * {E8_PER_CXPT} AS BIGINT)"
+    fee_e8 = f"CASE WHEN r.fee < 100 THEN {small} ELSE CAST(r.fee * {E8_PER_CXPT} AS BIGINT) END"
+    reference_e8 = f"CAST({reference} * {E8_PER_CXPT} AS BIGINT)"
+    return (
+        f"CASE WHEN r.fee < 0 THEN 0 WHEN r.fee >= {reference} THEN {BP} "
+        f"WHEN r.fee < {reference} THEN whole(({fee_e8}) * {BP}, {reference_e8}) ELSE 0 END"
+    )
 
 
 def latency_bucket(policy: Policy) -> str:
@@ -155,4 +185,4 @@ def latency_bucket(policy: Policy) -> str:
 
 def hour_of_day() -> str:
     """Hour of the day (UTC) of `started_us`, which lies after 1970 in every earning row."""
-    return f"(r.started_us // {HOUR_US}) % 24"
+    return f"whole(r.started_us, {HOUR_US}) % 24"

@@ -39,6 +39,20 @@ def write_file(path: Path, content: bytes) -> None:
         ) from error
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Sync a finished file and rename it to its place on the same disk; raises StorageError when it cannot be."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source.open("rb") as file:
+            os.fsync(file.fileno())
+        source.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"{source} cannot be moved to {target}: {error.strerror}; free space or give another --data folder"
+        ) from error
+
+
 def stage_folder(staging: Path, files: dict[str, bytes]) -> None:
     """Write a fresh folder of files, each synced; what stood there is replaced. Raises StorageError, leaving nothing
     behind."""

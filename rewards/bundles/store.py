@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rewards.bundles.disk import move_into_place, stage_folder, write_file
+from rewards.bundles.disk import move_file, move_into_place, stage_folder, write_file
 from rewards.errors import Disagreement, InputError
 from rewards.manifest import FILES, Manifest, parse_manifest, require_shallow
 from rewards.schemas import CORRECTIONS, PUBLISHED, Table
@@ -177,9 +177,13 @@ class BundleStore:
         bundle.check()
         return bundle
 
-    def write_provenance(self, number: int, files: Mapping[str, bytes]) -> None:
+    def write_provenance(self, number: int, files: Mapping[str, bytes | Path]) -> None:
+        """Write files, or move those that lie elsewhere under the data folder."""
         for name, content in files.items():
-            write_file(self.provenance(number, name), content)
+            if isinstance(content, Path):
+                move_file(content, self.provenance(number, name))
+            else:
+                write_file(self.provenance(number, name), content)
 
 
 def open_bundle(folder: Path) -> Bundle:

@@ -20,6 +20,7 @@ _WANTED = {
 }
 _TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
 _CHUNK = 1 << 20
+_NO_TEXT = "CAST(NULL AS VARCHAR)"
 _PATTERNS = {
     "time": _TIME_TEXT,
     "integer": r"^-?\d{1,18}$",
@@ -71,21 +72,20 @@ def _check_names(
 
 
 def _typed(name: str, kind: str) -> dict[str, str]:
-    """SQL of a typed column by the names it is laid out under."""
+    """SQL of a typed column by the names it is laid out under. `<x>_raw` is a time outside the calendar too, and
+    `<x>_given` a text that does not parse: a quarantined row shows them."""
     c = f's."{name}"'
     if kind == "time":
         base = name.removesuffix("_at")
         micros = f"epoch_us({c})"
         return {
             f"{base}_us": f"CASE WHEN {micros} BETWEEN {FIRST_YEAR_US} AND {LAST_YEAR_US} THEN {micros} END",
-            f"{base}_text": f"strftime({c}, '%Y-%m-%dT%H:%M:%S.%fZ')",
+            f"{base}_raw": micros,
+            f"{base}_given": f"CASE WHEN isinf({c}) THEN CAST({c} AS VARCHAR) END",
         }
     if kind == "decimal":
         base = name.removesuffix("_cxpt")
-        return {
-            f"{base}_e8": f"CAST(CAST({c} AS DECIMAL(28, 8)) * 100000000 AS HUGEINT)",
-            f"{base}_text": f"CAST(CAST({c} AS DECIMAL(20, 8)) AS VARCHAR)",
-        }
+        return {base: f"CAST({c} AS DECIMAL(20, 8))", f"{base}_given": _NO_TEXT}
     if kind == "integer":
         return {name: f"CAST({c} AS BIGINT)"}
     return {name: c}
@@ -93,8 +93,8 @@ def _typed(name: str, kind: str) -> dict[str, str]:
 
 def _absent(name: str, kind: str) -> dict[str, str]:
     types = {
-        "time": ("BIGINT", "VARCHAR"),
-        "decimal": ("HUGEINT", "VARCHAR"),
+        "time": ("BIGINT", "BIGINT", "VARCHAR"),
+        "decimal": ("DECIMAL(20, 8)", "VARCHAR"),
         "integer": ("BIGINT",),
         "boolean": ("BOOLEAN",),
     }
@@ -114,25 +114,26 @@ def _parsed(name: str, kind: str) -> tuple[dict[str, str], str | None]:
     value = f"(CASE WHEN {fits} THEN TRY_CAST({raw} AS {sql_type}) END)"
     columns = {alias: sql.replace(f's."{name}"', value) for alias, sql in _typed(name, kind).items()}
     if kind in ("time", "decimal"):
-        text_alias = list(columns)[1]
-        columns[text_alias] = f"coalesce({columns[text_alias]}, {raw})"
+        columns[list(columns)[-1]] = raw
     return columns, f"{raw} IS NOT NULL AND {next(iter(columns.values()))} IS NULL"
 
 
-def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], file: FeedFile, row: str, source: str) -> str:
-    column = (
-        "CASE " + " ".join(f"WHEN {c} THEN {quote(n)}" for n, c, _ in bad) + " END" if bad else "CAST(NULL AS VARCHAR)"
-    )
-    value = "CASE " + " ".join(f"WHEN {c} THEN {v}" for _, c, v in bad) + " END" if bad else "CAST(NULL AS VARCHAR)"
+def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], number: int, source: str) -> str:
+    column = "CASE " + " ".join(f"WHEN {c} THEN {quote(n)}" for n, c, _ in bad) + " END" if bad else _NO_TEXT
+    value = "CASE " + " ".join(f"WHEN {c} THEN {v}" for _, c, v in bad) + " END" if bad else _NO_TEXT
     listed = ", ".join(f'{sql} AS "{alias}"' for alias, sql in columns.items())
     return (
-        f"SELECT {listed}, {column} AS bad_column, {value} AS bad_value, "
-        f"{quote(str(file.path))} AS file, {row} AS row_number FROM {source} s"
+        f"SELECT {listed}, {column} AS bad_column, {value} AS bad_given, "
+        f"CAST({number} AS INTEGER) AS file_no, s.file_row_number AS row_number FROM {source} s"
     )
 
 
 def _parquet(
-    connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]
+    connection: duckdb.DuckDBPyConnection,
+    file: FeedFile,
+    number: int,
+    wanted: Mapping[str, str],
+    optional: frozenset[str],
 ) -> str:
     path = quote(str(file.path))
     described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
@@ -147,18 +148,13 @@ def _parquet(
         laid_out = _typed(name, kind) if name in given else _absent(name, kind)
         columns |= laid_out
         if kind == "time" and name in given:
-            bad.append(
-                (
-                    name,
-                    f's."{name}" IS NOT NULL AND {next(iter(laid_out.values()))} IS NULL',
-                    f'CAST(s."{name}" AS VARCHAR)',
-                )
-            )
-    return _layout(columns, bad, file, "s.file_row_number", f"read_parquet({path}, file_row_number = true)")
+            micros, _, _ = laid_out.values()
+            bad.append((name, f's."{name}" IS NOT NULL AND {micros} IS NULL', _NO_TEXT))
+    return _layout(columns, bad, number, f"read_parquet({path}, file_row_number = true)")
 
 
 def _from_text(
-    file: FeedFile,
+    number: int,
     wanted: Mapping[str, str],
     given: frozenset[str],
     source: str,
@@ -174,7 +170,7 @@ def _from_text(
         columns |= parsed
         if fails:
             bad.append((name, fails, f's."{name}"'))
-    return _layout(columns, bad, file, "s.file_row_number", source)
+    return _layout(columns, bad, number, source)
 
 
 def _check_whole(file: FeedFile) -> None:
@@ -190,7 +186,7 @@ def _check_whole(file: FeedFile) -> None:
         raise InputError(f"{file.path} does not end with a line break, as if cut short; export the day again")
 
 
-def _csv(file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]) -> str:
+def _csv(file: FeedFile, number: int, wanted: Mapping[str, str], optional: frozenset[str]) -> str:
     _check_whole(file)
     with file.path.open(newline="", encoding="utf-8-sig") as lines:
         header = next(csv.reader(lines), None)
@@ -202,11 +198,15 @@ def _csv(file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]) ->
         f"read_csv({quote(str(file.path))}, auto_detect = false, header = true, columns = {types}, delim = ',', "
         "quote = '\"', escape = '\"', strict_mode = true, null_padding = false, ignore_errors = false, parallel = false)"
     )
-    return _from_text(file, wanted, given, f"(SELECT *, row_number() OVER () - 1 AS file_row_number FROM {read})")
+    return _from_text(number, wanted, given, f"(SELECT *, row_number() OVER () - 1 AS file_row_number FROM {read})")
 
 
 def _ndjson(
-    connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]
+    connection: duckdb.DuckDBPyConnection,
+    file: FeedFile,
+    number: int,
+    wanted: Mapping[str, str],
+    optional: frozenset[str],
 ) -> str:
     path = quote(str(file.path))
     keys = connection.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({path})").fetchall()
@@ -217,7 +217,7 @@ def _ndjson(
     strings = [n for n in wanted if n in given and wanted[n] == "text"]
     texts += [f'CASE WHEN {_is_not_string(n)} THEN CAST(j."{n}" AS VARCHAR) END AS "{n}!"' for n in strings]
     source = f"(SELECT {', '.join(texts)}, row_number() OVER () - 1 AS file_row_number FROM {read} j)"
-    return _from_text(file, wanted, given, source, [(n, f's."{n}!" IS NOT NULL', f's."{n}!"') for n in strings])
+    return _from_text(number, wanted, given, source, [(n, f's."{n}!" IS NOT NULL', f's."{n}!"') for n in strings])
 
 
 def _is_not_string(name: str) -> str:
@@ -260,19 +260,20 @@ def lay_out(
     file: FeedFile,
     wanted: Mapping[str, str],
     optional: frozenset[str] = frozenset(),
+    number: int = 0,
 ) -> str:
-    """A SELECT over one file with typed columns, `bad_column`, `bad_value`, `file` and `row_number`.
+    """A SELECT over one file with typed columns, `bad_column`, `bad_given`, `file_no` (`number`) and `row_number`.
 
-    A time becomes `<x>_us` and `<x>_text`, a decimal `<x>_e8` and `<x>_text`. Raises InputError for a file that is
-    empty, cannot be read, or has other columns or types than wanted.
+    A time becomes `<x>_us`, `<x>_raw` and `<x>_given`, a decimal `<x>` without its unit and `<x>_given`. Raises
+    InputError for a file that is empty, cannot be read, or has other columns or types than wanted.
     """
     try:
         if file.path.stat().st_size == 0:
             raise InputError(f"{file.path} is empty; export the day again, or remove the file if the day has none")
         if file.format == "parquet":
-            return _parquet(connection, file, wanted, optional)
+            return _parquet(connection, file, number, wanted, optional)
         if file.format == "csv":
-            return _csv(file, wanted, optional)
-        return _ndjson(connection, file, wanted, optional)
+            return _csv(file, number, wanted, optional)
+        return _ndjson(connection, file, number, wanted, optional)
     except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(file, error) from error

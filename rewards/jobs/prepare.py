@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rewards import gates
-from rewards.bundles.disk import write_file
 from rewards.bundles.store import encode_corrections, encode_frame, encode_parquet
 from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
@@ -94,7 +93,7 @@ class Prepared:
     manifest: Manifest
     files: Mapping[str, bytes]
     findings: Sequence[Finding]
-    provenance: Mapping[str, bytes]
+    provenance: Mapping[str, bytes | Path]
 
 
 @dataclass
@@ -155,7 +154,7 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     def read(e: Epoch, counted_before: Sequence[Path]) -> RollUp:
         return engine.roll_up(usage, heartbeats, payable, provisions, counted_before, e, policy.policy)
 
-    roll_up = read(epoch, _counted_before(workspace, settings, number, read))
+    roll_up = read(epoch, _counted_before(workspace, settings, number, engine, read))
 
     clock("score and allocate")
     inputs = EpochInputs(
@@ -246,9 +245,14 @@ def _name(binding: tuple[int, str] | None) -> str:
 
 
 def _counted_before(
-    workspace: Workspace, settings: RunSettings, number: int, read: Callable[[Epoch, Sequence[Path]], RollUp]
+    workspace: Workspace,
+    settings: RunSettings,
+    number: int,
+    engine: Engine,
+    read: Callable[[Epoch, Sequence[Path]], RollUp],
 ) -> list[Path]:
-    """The ids counted in the epochs before: from their provenance, or read again for epochs of an earlier Vault."""
+    """The ids counted in the epochs before: from their provenance, or read again for epochs of an earlier Vault and for
+    those that another engine has digested."""
     paths: list[Path] = []
     for earlier in range(max(0, number - REPEAT_EPOCHS), number):
         path = workspace.store.provenance(earlier, "counted_ids.parquet")
@@ -256,10 +260,9 @@ def _counted_before(
             raise InputError(
                 f"{path} is missing, so repeats of epoch {earlier} cannot be seen; run epoch {earlier} again here"
             )
-        if not path.is_file():
+        if not path.is_file() or not engine.reads_counted(path):
             path = workspace.data / "scratch" / f"counted-ids-{earlier}.parquet"
-            counted = read(settings.calendar.epoch(earlier), tuple(paths)).counted_ids
-            write_file(path, encode_parquet(counted))
+            read(settings.calendar.epoch(earlier), tuple(paths)).counted_ids.replace(path)
         paths.append(path)
     return paths
 
@@ -350,7 +353,7 @@ def encode_files(inputs: EpochInputs, quarantine: pl.DataFrame, result: EpochRes
     }
 
 
-def _provenance(roll_up: RollUp, read: Mapping[str, str], seconds: Mapping[str, float]) -> dict[str, bytes]:
+def _provenance(roll_up: RollUp, read: Mapping[str, str], seconds: Mapping[str, float]) -> dict[str, bytes | Path]:
     record = {
         "inputs": read,
         "engine": "duckdb",
@@ -361,5 +364,5 @@ def _provenance(roll_up: RollUp, read: Mapping[str, str], seconds: Mapping[str, 
     return {
         "record.json": (json.dumps(record, indent=2) + "\n").encode(),
         "bad_rows.parquet": encode_parquet(roll_up.bad_rows),
-        "counted_ids.parquet": encode_parquet(roll_up.counted_ids),
+        "counted_ids.parquet": roll_up.counted_ids,
     }

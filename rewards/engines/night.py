@@ -1,0 +1,497 @@
+"""The roll-up of an epoch, once: SQL that DuckDB and Spark both read, step by step, each a table that the next reads.
+
+    feed     every row of the files, laid out as `quality` describes; beats likewise
+    r        the rows that the epoch counts: number, digests of id and content, the rule that names the row by itself,
+             and what it would count for
+    suspects ids that occur more than once, here or in the epochs before
+    wide     whole rows whose id is a suspect or whose content is shown: a few in a hundred
+    k        the rules of repeats for rows of `wide`, from their exact contents
+    named    r with the rule that holds in the end
+
+`file_no` and `row_number` name a row; nothing depends on their order but which of two equal rows is called the repeat.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import polars as pl
+
+from rewards import quality
+from rewards.epoch import Epoch
+from rewards.policy import BP, Policy
+from rewards.ports import Counts, Coverage, FeedFile, RollUp
+from rewards.schemas import HEARTBEATS_ROLLUP, MAX_FEE_E8, QUARANTINE, ROLLUP, USAGE_COLUMNS
+
+OVERRUN_US = 24 * quality.HOUR_US
+"""How far past the end of its day a file's times are believed: the newest file may go on into the next day."""
+
+USAGE_LAYOUT: Mapping[str, str] = {
+    "request_id": "STRING",
+    "started_us": "BIGINT",
+    "started_raw": "BIGINT",
+    "started_given": "STRING",
+    "user_id": "STRING",
+    "provision_id": "STRING",
+    "endpoint": "STRING",
+    "model": "STRING",
+    "service_tier": "STRING",
+    "latency_ms": "BIGINT",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "status_code": "BIGINT",
+    "fee": "DECIMAL(20, 8)",
+    "fee_given": "STRING",
+    "ingested_us": "BIGINT",
+    "ingested_raw": "BIGINT",
+    "ingested_given": "STRING",
+    "bad_column": "STRING",
+    "bad_given": "STRING",
+    "file_no": "INT",
+    "row_number": "BIGINT",
+    "arrival_us": "BIGINT",
+    "day_end_us": "BIGINT",
+}
+"""Columns of `feed`; `beats` has provision_id, probed_us, ok, day_end_us."""
+
+_COLUMNS = {"started_at": "started_us", "fee_cxpt": "fee", "ingested_at": "ingested_us"}
+_TEXTS = {"started_at": "started_text", "ingested_at": "ingested_text", "fee_cxpt": "fee_text"}
+_CONTENT = [_COLUMNS.get(n, n) for n in USAGE_COLUMNS if n != "ingested_at"]
+
+PARTS = ("latency", "provision", "provision_not_counted", "user", "user_not_counted")
+"""Of the roll-up, in their order."""
+
+T = TypeVar("T")
+
+
+class Database(Protocol):
+    """What runs the SQL. It has the functions `whole(a, b)`, a division without rest, and `time_text(micros)`, which gives
+    `2026-01-07T12:00:00.000000Z` or, outside the years 1 to 9999, the number and what it counts."""
+
+    def read_feed(self, usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile]) -> None:
+        """Make `feed` and `beats`, views over the files."""
+        ...
+
+    def read_counted(self, paths: Sequence[Path]) -> None:
+        """Make `known` (id, id_check, content): the rows that epochs before have counted."""
+        ...
+
+    def load(self, name: str, frame: pl.DataFrame) -> None: ...
+    def create(self, name: str, sql: str) -> None:
+        """Run a query and keep its rows."""
+        ...
+
+    def define(self, name: str, sql: str) -> None:
+        """Give a query a name; it runs where it is used."""
+        ...
+
+    def query(self, sql: str) -> pl.DataFrame: ...
+    def create_doubled(self, name: str, table: str, condition: str) -> None:
+        """Keep the values of `id` that more than one row of `table` under a condition has."""
+        ...
+
+    def digest(self, columns: Sequence[str]) -> str:
+        """SQL for 64 bits of some values, quick and the same in every run of this engine."""
+        ...
+
+    def write_counted(self, sql: str) -> Path:
+        """Write the rows (id, id_check, content) of a query to a file that `read_counted` of this engine reads."""
+        ...
+
+
+class Night:
+    """One roll-up in one database."""
+
+    def __init__(self, database: Database, epoch: Epoch, policy: Policy, on_stage: Callable[[str], None]) -> None:
+        self._db, self._epoch, self._policy, self._on_stage = database, epoch, policy, on_stage
+        self._rules = quality.row_rules(policy)
+        early, repeats = quality.early_rules(policy), quality.repeat_rules()
+        numbered = list(enumerate(self._rules))
+        self._early, self._repeats = numbered[: len(early)], numbered[len(early) : len(early) + len(repeats)]
+        self._alone = self._early + numbered[len(early) + len(repeats) :]
+        self._quarantining = _list(i for i, rule in numbered if rule.group == "quarantined")
+
+    def run(
+        self,
+        usage: Sequence[FeedFile],
+        heartbeats: Sequence[FeedFile],
+        accounts: pl.DataFrame,
+        provisions: pl.DataFrame,
+        counted_before: Sequence[Path],
+    ) -> RollUp:
+        """See `rewards.ports.Engine.roll_up`."""
+        self._load(accounts, provisions)
+        self._db.read_feed(usage, heartbeats)
+        self._db.read_counted(counted_before)
+        self._stage("read usage", self._read_rows)
+        self._stage("find repeats", self._find_repeats)
+        beats, beat_coverage, odd = self._stage("read heartbeats", lambda: self._heartbeats(heartbeats))
+        return self._stage("roll up", lambda: self._collect(usage, beats, beat_coverage, odd))
+
+    def _stage(self, name: str, step: Callable[[], T]) -> T:
+        self._on_stage(name)
+        return step()
+
+    def _load(self, accounts: pl.DataFrame, provisions: pl.DataFrame) -> None:
+        suspended = pl.col("suspended_at").dt.timestamp("us").alias("suspended_us")
+        number = pl.int_range(pl.len(), dtype=pl.Int32)
+        people = accounts.sort("account_id").select("account_id", "kind", "wallet", suspended, account_no=number)
+        nodes = provisions.sort("provision_id").with_columns(provision_no=number)
+        of_provider = people.select(
+            provider_id="account_id",
+            provider_is_user=pl.col("kind") == "user",
+            provider_suspended_us="suspended_us",
+            wallet="wallet",
+        ).join(nodes.select("provider_id").unique(), on="provider_id")
+        wallets = of_provider.select("wallet").drop_nulls().unique().with_columns(wallet_no=number)
+        self._db.load(
+            "accounts",
+            people.join(wallets, on="wallet", how="left").select(
+                "account_id", "account_no", "suspended_us", "wallet_no", is_provider=pl.col("kind") == "provider"
+            ),
+        )
+        of_provider = of_provider.join(wallets, on="wallet", how="left").drop("wallet")
+        times = (
+            pl.col("registered_at").dt.timestamp("us").alias("registered_us"),
+            pl.col("retired_at").dt.timestamp("us").alias("retired_us"),
+        )
+        fees = [
+            pl.col("service_tier")
+            .replace_strict(dict(numbers.reference_fee_e8), default=None, return_dtype=pl.Decimal(20, 0))
+            .cast(pl.Decimal(38, 8))
+            .truediv(quality.E8_PER_CXPT)
+            .cast(pl.Decimal(20, 8))
+            .alias(f"reference_fee_{i}")
+            for i, numbers in enumerate(self._policy.endpoints.values())
+        ]
+        told = ("provider_is_user", "provider_suspended_us", "provider_wallet_no")
+        nodes = nodes.join(of_provider.rename({"wallet_no": "provider_wallet_no"}), on="provider_id", how="left")
+        self._db.load("provisions", nodes.select("provision_id", "provision_no", "service_tier", *times, *told, *fees))
+        self._accounts, self._provisions = people["account_id"], nodes["provision_id"]
+
+    def _read_rows(self) -> None:
+        """The one pass over every column of every row."""
+        placed = quality.placed_us(self._policy)
+        inside = f"r.started_us >= {self._epoch.start_us} AND r.started_us < {self._epoch.end_us}"
+        slot = f"CASE WHEN {quality.is_late(self._epoch)} THEN -1 ELSE {quality.hour_of_day()} END"
+        self._db.create(
+            "r",
+            f"""SELECT r.file_no, r.row_number,
+                CASE WHEN r.request_id <> '' THEN {self._db.digest(["r.request_id"])} END AS id,
+                {self._db.digest(["'#' || r.request_id"])} AS id_check,
+                {self._db.digest([f"r.{c}" for c in _CONTENT if c != "request_id"])} AS content,
+                CAST({quality.first_rule(self._alone)} AS TINYINT) AS rule,
+                {quality.is_late(self._epoch)} AS late,
+                CAST(CASE WHEN {inside} THEN whole(r.started_us - {self._epoch.start_us}, {quality.HOUR_US}) END AS INT)
+                    AS hour_of_epoch,
+                {quality.earns_provider()} AS earns_provider, {quality.earns_user()} AS earns_user,
+                coalesce(r.service_tier <> p.service_tier, FALSE) AS tier_differs,
+                p.provision_no, ua.account_no, CASE WHEN ua.account_no IS NULL THEN r.user_id END AS user_id,
+                CAST({quality.endpoint_no(self._policy)} AS SMALLINT) AS endpoint_no, CAST({slot} AS SMALLINT) AS slot,
+                CAST({quality.weight(self._policy)} AS SMALLINT) AS weight,
+                CAST({quality.latency_bucket(self._policy)} AS SMALLINT) AS bucket,
+                CAST(CASE WHEN r.fee BETWEEN 0 AND {MAX_FEE_E8 // quality.E8_PER_CXPT} THEN r.fee END AS DECIMAL(18, 8)) AS fee
+            FROM feed r LEFT JOIN provisions p ON p.provision_id = r.provision_id
+                LEFT JOIN accounts ua ON ua.account_id = r.user_id
+            WHERE {placed} >= {self._epoch.start_us} AND {placed} < {self._epoch.end_us}""",
+        )
+
+    def _find_repeats(self) -> None:
+        timely = f"r.rule NOT IN ({_list(i for i, _ in self._early)}) AND r.id IS NOT NULL"
+        self._db.create_doubled("doubled", "r", timely)
+        self._db.create(
+            "suspects", f"SELECT id FROM doubled UNION SELECT r.id FROM r JOIN known ON known.id = r.id WHERE {timely}"
+        )
+        self._db.create(
+            "picked",
+            f"""SELECT r.file_no, r.row_number, r.id, r.id_check, r.content, r.rule, s.id IS NOT NULL AND {timely} AS suspect
+            FROM r LEFT JOIN suspects s ON s.id = r.id WHERE r.rule IN ({self._quarantining}) OR s.id IS NOT NULL""",
+        )
+        listed = ", ".join(f"f.{name}" for name in USAGE_LAYOUT)
+        self._db.create(
+            "wide",
+            f"""SELECT {listed}, d.id, d.id_check, d.content, d.rule, d.suspect FROM feed f JOIN picked d
+                ON d.file_no = f.file_no AND d.row_number = f.row_number""",
+        )
+        content = ", ".join(_CONTENT)
+        self._db.create(
+            "k",
+            f"""WITH suspected AS (SELECT * FROM wide WHERE suspect), contents AS (
+                SELECT request_id, count(*) AS contents FROM (SELECT DISTINCT {content} FROM suspected) d
+                GROUP BY request_id
+            ), counted AS (
+                SELECT id, id_check, min(content) AS content FROM known WHERE id IN (SELECT id FROM suspected)
+                GROUP BY id, id_check
+            ), k AS (
+                SELECT w.file_no, w.row_number, c.contents, row_number() OVER (
+                        PARTITION BY w.request_id ORDER BY w.arrival_us, w.ingested_us NULLS LAST, w.file_no, w.row_number
+                    ) AS place,
+                    CASE WHEN b.id IS NULL THEN NULL WHEN b.content = w.content THEN 'same' ELSE 'other' END
+                        AS counted_before
+                FROM suspected w JOIN contents c ON c.request_id = w.request_id LEFT JOIN counted b
+                    ON b.id = w.id AND b.id_check = w.id_check
+            ) SELECT * FROM (
+                SELECT file_no, row_number, {quality.first_rule(self._repeats, "NULL")} AS rule FROM k
+            ) named WHERE rule IS NOT NULL""",
+        )
+        kept = "late, hour_of_epoch, earns_provider, earns_user, tier_differs, provision_no, account_no, user_id, endpoint_no"
+        self._db.define(
+            "named",
+            f"""SELECT r.id, r.id_check, r.content, coalesce(k.rule, r.rule) AS rule, {kept}, slot, weight, bucket, fee
+            FROM r LEFT JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number""",
+        )
+
+    def _heartbeats(self, files: Sequence[FeedFile]) -> tuple[pl.DataFrame, Coverage, dict[str, int]]:
+        start, end = self._epoch.start_us, self._epoch.end_us
+        inside = f"probed_us >= {start} AND probed_us < {end}"
+        self._db.create("probes", f"SELECT * FROM beats WHERE ({inside}) OR probed_us IS NULL")
+        (odd,) = self._db.query(
+            """SELECT count(*) FILTER (WHERE b.probed_us IS NULL OR b.provision_id IS NULL) AS `not readable`,
+                count(*) FILTER (WHERE b.provision_id IS NOT NULL AND p.provision_id IS NULL) AS `unknown provision`,
+                count(b.probed_us) AS inside
+            FROM probes b LEFT JOIN provisions p ON p.provision_id = b.provision_id""".replace("`", '"')
+        ).to_dicts()
+        rows = int(odd.pop("inside"))
+        frame = self._db.query(
+            """SELECT provision_id, count(*) AS heartbeats, count(*) FILTER (WHERE ok) AS ok FROM (
+                SELECT b.provision_id, b.probed_us, bool_and(coalesce(b.ok, FALSE)) AS ok
+                FROM probes b JOIN provisions p ON p.provision_id = b.provision_id
+                WHERE b.probed_us >= p.registered_us AND coalesce(b.probed_us < p.retired_us, TRUE)
+                GROUP BY b.provision_id, b.probed_us
+            ) once GROUP BY provision_id"""
+        )
+        hours = self._db.query(
+            f"SELECT DISTINCT whole(probed_us - {start}, {quality.HOUR_US}) FROM probes WHERE {inside}"
+        )
+        closed = self._number(f"SELECT max(probed_us) FROM beats WHERE probed_us <= day_end_us + {OVERRUN_US}")
+        coverage = Coverage(frozenset(f.day_end_us for f in files), _numbers(hours), closed, rows)
+        return HEARTBEATS_ROLLUP.arrange(frame), coverage, {k: int(v) for k, v in odd.items() if v}
+
+    def _number(self, sql: str) -> int:
+        return int(self._db.query(sql).item() or 0)
+
+    def _usage_coverage(self, files: Sequence[FeedFile], rows: int) -> Coverage:
+        # A feed is closed up to its newest arrival, of rows whose own times are credible: one absurd row closes
+        # nothing. A feed without arrival times is whole where a day's file is there: it closes that day and its grace.
+        credible = f"({quality.first_rule(self._early)}) = -1 AND r.ingested_us <= r.day_end_us + {OVERRUN_US}"
+        grace = self._policy.rows.grace_minutes * quality.MINUTE_US
+        end = self._epoch.end_us
+        after = f"r.ingested_us >= {end} AND r.ingested_us < {end + quality.HOUR_US}"
+        (found,) = self._db.query(
+            f"""SELECT count(*) FILTER (WHERE {credible} AND {after}) AS arrived, count(r.ingested_us) AS timed,
+                max(r.ingested_us) FILTER (WHERE {credible}) AS newest,
+                max(r.arrival_us) FILTER (WHERE r.ingested_us IS NULL) AS newest_file
+            FROM feed r"""
+        ).to_dicts()
+        closed = found["newest"]
+        if closed is None:
+            closed = 0 if found["newest_file"] is None else found["newest_file"] + grace
+        hours = self._db.query("SELECT DISTINCT hour_of_epoch FROM r WHERE hour_of_epoch IS NOT NULL")
+        days = frozenset(f.day_end_us for f in files)
+        after_end = found["arrived"] > 0 or found["timed"] == 0
+        return Coverage(days, _numbers(hours), int(closed), rows, after_end=after_end)
+
+    def _counts(self) -> Counts:
+        found = self._db.query(
+            """SELECT rule, count(*) AS seen, count(*) FILTER (WHERE late) AS late,
+                count(*) FILTER (WHERE tier_differs) AS differing, CAST(sum(fee) AS DECIMAL(38, 8)) AS fee
+            FROM named GROUP BY rule"""
+        ).to_dicts()
+        by_rule = {int(row["rule"]): row for row in found}
+        groups: dict[str, dict[str, int]] = {"quarantined": {}, "not_earning": {}, "repeated": {}}
+        for index, rule in enumerate(self._rules):
+            if index in by_rule:
+                reasons = groups[rule.group]
+                reasons[rule.reason] = reasons.get(rule.reason, 0) + int(by_rule[index]["seen"])
+        earning = by_rule.get(-1, {"seen": 0, "differing": 0, "fee": 0})
+        return Counts(
+            earning=int(earning["seen"]),
+            not_earning=groups["not_earning"],
+            repeated=groups["repeated"].get("repeated", 0),
+            quarantined=groups["quarantined"],
+            late=sum(int(row["late"]) for row in found),
+            tier_mismatch=int(earning["differing"]),
+            earning_fee_e8=int(earning["fee"] * quality.E8_PER_CXPT),
+        )
+
+    def _reason(self) -> str:
+        cases = " ".join(f"WHEN {i} THEN '{rule.reason}'" for i, rule in enumerate(self._rules))
+        return f"CASE rule {cases} ELSE 'suspended' END"
+
+    def _rollup(self) -> pl.DataFrame:
+        """The sums under numbers, which sort and travel lightly, then under their names."""
+        fee_e8 = f"CAST(CAST(sum(fee) AS DECIMAL(38, 8)) * {quality.E8_PER_CXPT} AS DECIMAL(38, 0)) AS fee_e8"
+        nothing = "CAST(0 AS BIGINT) AS weight, CAST(0 AS DECIMAL(38, 0)) AS fee_e8"
+        nobody, no_endpoint = "CAST(NULL AS STRING) AS user_id", "CAST(-1 AS SMALLINT) AS endpoint_no"
+        # Rows that earn one side nothing though no rule names them are suspended on that side.
+        names = [rule.reason for rule in self._rules]
+        same = " ".join(f"WHEN {i} THEN {names.index(name)}" for i, name in enumerate(names) if names.index(name) != i)
+        reason = f"CASE rule {same} WHEN -1 THEN {names.index('suspended')} ELSE rule END"
+        late = "CAST(CASE WHEN late THEN -1 ELSE 0 END AS SMALLINT) AS slot"
+        zero = "CAST(0 AS SMALLINT) AS slot"
+        columns = "{part} AS part, {no} AS subject_no, {user}, {endpoint}, {slot}, {rule} AS rule, count(*) AS requests, {sums}"
+        sums = [
+            f"""SELECT {
+                columns.format(
+                    part=1,
+                    no="provision_no",
+                    user=nobody,
+                    endpoint="endpoint_no",
+                    slot="slot",
+                    rule=-1,
+                    sums=f"CAST(sum(weight) AS BIGINT) AS weight, {fee_e8}",
+                )
+            }
+                FROM named WHERE rule = -1 AND earns_provider GROUP BY provision_no, endpoint_no, slot""",
+            f"""SELECT {
+                columns.format(
+                    part=0,
+                    no="provision_no",
+                    user=nobody,
+                    endpoint="endpoint_no",
+                    slot="bucket AS slot",
+                    rule=-1,
+                    sums=nothing,
+                )
+            }
+                FROM named WHERE rule = -1 AND earns_provider AND NOT late AND weight = {BP}
+                GROUP BY provision_no, endpoint_no, bucket""",
+            f"""SELECT {
+                columns.format(
+                    part=3,
+                    no="account_no",
+                    user=nobody,
+                    endpoint=no_endpoint,
+                    slot=late,
+                    rule=-1,
+                    sums=f"CAST(0 AS BIGINT) AS weight, {fee_e8}",
+                )
+            }
+                FROM named WHERE rule = -1 AND earns_user AND account_no IS NOT NULL GROUP BY account_no, late""",
+            f"""SELECT {
+                columns.format(
+                    part=3,
+                    no="CAST(NULL AS INT)",
+                    user="user_id",
+                    endpoint=no_endpoint,
+                    slot=late,
+                    rule=-1,
+                    sums=f"CAST(0 AS BIGINT) AS weight, {fee_e8}",
+                )
+            }
+                FROM named WHERE rule = -1 AND earns_user AND account_no IS NULL GROUP BY user_id, late""",
+            f"""SELECT {
+                columns.format(
+                    part=2, no="provision_no", user=nobody, endpoint=no_endpoint, slot=zero, rule=reason, sums=nothing
+                )
+            }
+                FROM named WHERE provision_no IS NOT NULL AND (rule >= 0 OR NOT earns_provider)
+                GROUP BY provision_no, {reason}""",
+            f"""SELECT {
+                columns.format(
+                    part=4, no="account_no", user=nobody, endpoint=no_endpoint, slot=zero, rule=reason, sums=nothing
+                )
+            }
+                FROM named WHERE account_no IS NOT NULL AND (rule >= 0 OR NOT earns_user) GROUP BY account_no, {
+                reason
+            }""",
+        ]
+        return ROLLUP.arrange(self._name(pl.concat([self._db.query(one) for one in sums], how="vertical_relaxed")))
+
+    def _name(self, sums: pl.DataFrame) -> pl.DataFrame:
+        """Sums by numbers as sums by names, in the order of the names."""
+        strangers = sums["user_id"].drop_nulls().unique()
+        users = pl.concat([self._accounts, strangers]).sort()
+        if len(strangers):
+            numbers = pl.DataFrame({"user_id": users, "user_no": pl.int_range(len(users), dtype=pl.Int32, eager=True)})
+            known = pl.DataFrame({"user_id": self._accounts}).join(numbers, on="user_id", maintain_order="left")[
+                "user_no"
+            ]
+            sums = sums.join(numbers, on="user_id", how="left")
+            is_known = pl.col("part").is_in([3, 4]) & pl.col("subject_no").is_not_null()
+            number = pl.when(is_known).then(known.gather(sums["subject_no"].clip(0, max(len(known) - 1, 0))))
+            sums = sums.with_columns(subject_no=number.otherwise(pl.coalesce("subject_no", "user_no")))
+        reasons = sorted({rule.reason for rule in self._rules})
+        reason = sums["rule"].replace_strict(
+            {-1: 0} | {i: 1 + reasons.index(rule.reason) for i, rule in enumerate(self._rules)}, return_dtype=pl.Int8
+        )
+        endpoints = list(self._policy.endpoints)
+        place = sums["endpoint_no"].replace_strict(
+            {-1: 0} | {i: 1 + sorted(endpoints).index(name) for i, name in enumerate(endpoints)}, return_dtype=pl.Int8
+        )
+        sums = sums.with_columns(reason=reason, endpoint=place).sort("part", "subject_no", "endpoint", "slot", "reason")
+        of_provision = sums["part"] < 3
+        numbers_of = sums["subject_no"].filter
+        subjects = pl.concat(
+            [self._provisions.gather(numbers_of(of_provision)), users.gather(numbers_of(~of_provision))]
+        )
+        return sums.with_columns(
+            part=pl.Series(PARTS).gather(sums["part"]),
+            subject_id=subjects,
+            endpoint=pl.Series(["", *sorted(endpoints)]).gather(sums["endpoint"]),
+            reason=pl.Series(["", *reasons]).gather(sums["reason"]),
+        )
+
+    def _shown(self, part: str, default: str) -> str:
+        cases = " ".join(
+            f"WHEN {i} THEN {rule.column if part == 'column' else rule.value}"
+            for i, rule in enumerate(self._rules)
+            if rule.group == "quarantined"
+        )
+        return f"CASE r.rule {cases} ELSE {default} END"
+
+    def _quarantine(self) -> pl.DataFrame:
+        """Every quarantined row with its content as text, and where it stood."""
+        texts = ", ".join(f"CAST(r.{_TEXTS.get(n, n)} AS STRING) AS {n}" for n in USAGE_COLUMNS)
+        times = [("started_at", "started"), ("ingested_at", "ingested")]
+        cases = " ".join(f"WHEN '{name}' THEN coalesce(time_text(w.{x}_raw), w.{x}_given)" for name, x in times)
+        shown_bad = f"coalesce(w.bad_given, CASE w.bad_column {cases} END)"
+        return self._db.query(
+            f"""WITH named_wide AS (
+                SELECT w.*, k.rule AS repeat_rule FROM wide w
+                LEFT JOIN k ON k.file_no = w.file_no AND k.row_number = w.row_number
+            ), r AS (
+                SELECT coalesce(w.repeat_rule, w.rule) AS rule, {", ".join(f"w.{c}" for c in USAGE_LAYOUT)},
+                    coalesce(time_text(w.started_raw), w.started_given) AS started_text,
+                    coalesce(time_text(w.ingested_raw), w.ingested_given) AS ingested_text,
+                    coalesce(CAST(w.fee AS STRING), w.fee_given) AS fee_text, {shown_bad} AS bad_value
+                FROM named_wide w WHERE coalesce(w.repeat_rule, w.rule) IN ({self._quarantining})
+            ) SELECT {texts}, {self._reason().replace("CASE rule", "CASE r.rule")} AS reason,
+                {self._shown("column", "''")} AS shown_column, {self._shown("value", "NULL")} AS shown_value,
+                r.file_no, r.row_number
+            FROM r LEFT JOIN accounts ua ON ua.account_id = r.user_id"""
+        ).rename({"shown_column": "column", "shown_value": "value"})
+
+    def _collect(
+        self, files: Sequence[FeedFile], beats: pl.DataFrame, beat_coverage: Coverage, odd: dict[str, int]
+    ) -> RollUp:
+        counts, shown = self._counts(), self._quarantine()
+        names = pl.Series([str(f.path) for f in files], dtype=pl.String)
+        bad = shown.select(
+            file=names.gather(shown["file_no"]),
+            row="row_number",
+            request_id="request_id",
+            reason="reason",
+            column="column",
+        )
+        return RollUp(
+            rollup=self._rollup(),
+            quarantine=QUARANTINE.arrange(shown.drop("file_no", "row_number")),
+            heartbeats=beats,
+            counts=counts,
+            usage_coverage=self._usage_coverage(files, counts.rows),
+            heartbeat_coverage=beat_coverage,
+            odd_heartbeats=odd,
+            bad_rows=bad.sort(pl.all(), nulls_last=True),
+            counted_ids=self._db.write_counted(
+                f"SELECT id, id_check, content FROM named WHERE rule NOT IN ({self._quarantining}) AND id IS NOT NULL"
+            ),
+        )
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _numbers(frame: pl.DataFrame) -> frozenset[int]:
+    return frozenset(int(value) for value in frame.to_series().to_list())
