@@ -7,11 +7,13 @@ from typing import Any
 
 from web3 import Web3
 from web3.contract import Contract
+from web3.types import FilterParams
 
 from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
-from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
+from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE, WEEK_S
 from rewards.chain.deployment import Deployment
+from rewards.chain.networks import choose_network
 from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode, list_created
 from rewards.chain.request import DAY_S, Request
 from rewards.chain.vault import ROLES
@@ -26,6 +28,14 @@ _TIMELOCK_ROLES = {
     "canceller": CANCELLER_ROLE,
     "executor": EXECUTOR_ROLE,
 }
+_FIT_ADMIN = (
+    f"a timelock of at least {WEEK_S} seconds that nobody else administers, with a proposer, a canceller, and nobody who "
+    "is both; or a Safe that two owners must sign"
+)
+_SAFE = [
+    {"type": "function", "name": name, "inputs": [], "outputs": [{"name": "", "type": kind}], "stateMutability": "view"}
+    for name, kind in (("getThreshold", "uint256"), ("getOwners", "address[]"))
+]
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,9 @@ def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
     if deployment.timelock is not None:
         yield from look.at_timelock(deployment.timelock)
     else:
-        yield from inspect_admin(chain, Request.from_json(deployment.asked))
+        request = Request.from_json(deployment.asked)
+        yield from inspect_admin_kind(chain, request)
+        yield from inspect_admin(chain, request)
     yield from look.at_vault()
     yield from look.at_subscriptions(subscriptions)
     yield from look.at_escrow(escrow)
@@ -122,6 +134,59 @@ def inspect_admin(chain: Chain, request: Request) -> Iterator[Fact]:
                 if contract.functions.hasRole(role, checksum(account)).call()
             ]
         yield Fact(f"role of the {who} {account} in the timelock", "none", ", ".join(held) or "none")
+
+
+def inspect_admin_kind(chain: Chain, request: Request) -> Iterator[Fact]:
+    """That no single key can act through the admin that a public Vault is given, nor in less than a week."""
+    public = choose_network(request.network, request.chain_id).public
+    if request.admin is None or request.admin_unchecked or not public:
+        return
+    fits, found = _judge_admin(chain, request.admin)
+    yield Fact("admin", _FIT_ADMIN, _FIT_ADMIN if fits else found)
+
+
+def _judge_admin(chain: Chain, admin: Address) -> tuple[bool, str]:
+    """Whether a public Vault may have this admin, and what it is."""
+    timelock = bind_contract(chain.web3, TIMELOCK, admin)
+    delay = _ask_if_there(chain, timelock, "getMinDelay")
+    if delay is not None:
+        held = _list_holders(chain, timelock, admin)
+        proposers, cancellers = held["proposer"], held["canceller"]
+        fits = delay >= WEEK_S and proposers and cancellers and not proposers & cancellers
+        told = ", ".join(f"{label} {_join(held[label])}" for label in ("administrator", "proposer", "canceller"))
+        return bool(fits and held["administrator"] <= {admin}), f"a timelock of {delay} seconds ({told})"
+    safe = chain.web3.eth.contract(Web3.to_checksum_address(checksum(admin)), abi=_SAFE)
+    threshold, owners = (_ask_if_there(chain, safe, name) for name in ("getThreshold", "getOwners"))
+    if threshold is None or not owners:
+        return False, "neither (it answers no getMinDelay(), nor getThreshold() and getOwners())"
+    return threshold >= 2, f"a Safe that {threshold} of {len(owners)} owners must sign"
+
+
+def _ask_if_there(chain: Chain, contract: Contract, function: str) -> Any:
+    """What a contract answers, None when it does not know the function: each node words that in its own way."""
+    try:
+        with chain.translate_errors(f"calling {function} of the admin"):
+            return contract.functions[function]().call()
+    except ChainError:
+        return None
+
+
+def _list_holders(chain: Chain, timelock: Contract, address: Address) -> dict[str, set[Address]]:
+    """Who holds each role of a timelock that was there before. Since which block it stands is not known."""
+    granted, last = timelock.events.RoleGranted(), chain.head().number
+    query: FilterParams = {"address": timelock.address, "topics": [granted.topic], "fromBlock": 0, "toBlock": last}
+    try:
+        with chain.translate_errors("reading who was given a role of the admin"):
+            logs = list(chain.web3.eth.get_logs(query))
+    except ChainError:
+        # A node that refuses so wide a range is asked piece by piece, which takes minutes on an old chain.
+        logs = list(chain.logs(address, [granted.topic], 0, last))
+    accounts = {str(granted.process_log(log)["args"]["account"]) for log in logs}
+    with chain.translate_errors("asking the admin for roles"):
+        return {
+            label: {Address(a.lower()) for a in accounts if timelock.functions.hasRole(role, a).call()}
+            for label, role in _TIMELOCK_ROLES.items()
+        }
 
 
 def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:

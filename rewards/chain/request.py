@@ -65,6 +65,7 @@ class Request:
     activation_delay_s: int = 12 * HOUR_S
     attesters_required: int = 1
     max_epoch_amount: int = MAX_AMOUNT
+    admin_unchecked: bool = False
 
     def holders(self) -> Iterator[tuple[str, Address]]:
         """Every key that must be another than all the others, with what it is for."""
@@ -105,6 +106,7 @@ class Request:
             "deployer": self.deployer,
             "token": self.token,
             "admin": self.admin,
+            "admin_unchecked": self.admin_unchecked,
             "proposer": list(self.proposers),
             "canceller": list(self.cancellers),
             "timelock_delay": self.timelock_delay_s,
@@ -152,6 +154,7 @@ class Request:
                 activation_delay_s=int(known["activation_delay"]),
                 attesters_required=int(known["attesters"]),
                 max_epoch_amount=int(known["max_epoch_amount"]),
+                admin_unchecked=bool(known["admin_unchecked"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"what was asked for does not read ({error!r}); restore the record") from None
@@ -186,6 +189,8 @@ def _check_administration(request: Request, network: Network) -> None:
             if values:
                 raise UsageError(f"--{name} {values[0]} with --admin {request.admin}: give one or the other")
         return
+    if request.admin_unchecked:
+        raise UsageError("--admin-unchecked without --admin: a timelock that is deployed is checked; leave it out")
     for name, accounts in (("proposer", request.proposers), ("canceller", request.cancellers)):
         if not accounts:
             raise UsageError(f"the timelock has no {name}; give --{name} ADDRESS, or --admin of one that exists")

@@ -41,6 +41,10 @@ def deploy(
     admin: Annotated[
         str | None, _address("--admin", "Timelock or multisig that exists; else a timelock is deployed.")
     ] = None,
+    admin_unchecked: Annotated[
+        bool,
+        typer.Option("--admin-unchecked", help="Take an --admin that is no timelock of a week and no Safe of two."),
+    ] = False,
     token: Annotated[str | None, _address("--token", "CXPT that exists; else it is deployed.")] = None,
     supply_to: Annotated[
         str | None, _address("--supply-to", "Gets the whole supply; else the deployer keeps it.")
@@ -87,6 +91,7 @@ def deploy(
         },
         token=token,
         admin=admin,
+        admin_unchecked=admin_unchecked,
         supply_to=supply_to,
         plans=plan or (),
         timelock_delay_s=timelock_delay,

@@ -17,7 +17,7 @@ from rewards.chain.deployment import (
     require_writable,
     write_deployment,
 )
-from rewards.chain.inspection import inspect_admin, inspect_code, inspect_state, inspect_token
+from rewards.chain.inspection import inspect_admin, inspect_admin_kind, inspect_code, inspect_state, inspect_token
 from rewards.chain.journal import Journal, hold_folder, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
@@ -49,6 +49,7 @@ class Arguments:
     activation_delay_s: int = 12 * 3600
     attesters_required: int = 1
     max_epoch_amount: str | None = None
+    admin_unchecked: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def make_request(arguments: Arguments, network: Network, deployer: Address) -> R
         activation_delay_s=arguments.activation_delay_s,
         attesters_required=arguments.attesters_required,
         max_epoch_amount=MAX_AMOUNT if limit is None else parse_cxpt(limit),
+        admin_unchecked=arguments.admin_unchecked,
     )
 
 
@@ -175,6 +177,12 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
             f"--admin {checksum(request.admin)}: no contract is there on {chain.where}; the admin of a public Vault is "
             "a timelock or a multisig"
         )
+    for fact in inspect_admin_kind(chain, request):
+        if not fact.agrees:
+            raise UsageError(
+                f"--admin {checksum(request.admin or ZERO_ADDRESS)} is {fact.observed}; give {fact.expected}; or add "
+                "--admin-unchecked if you know who can act through it"
+            )
     for fact in inspect_admin(chain, request):
         if not fact.agrees:
             raise UsageError(

@@ -66,6 +66,7 @@ def test_no_role_is_the_admin_or_the_token(role: str) -> None:
         ({"admin": OTHER}, f"--proposer {HOLDERS['proposer']} with --admin {OTHER}"),
         ({"admin": OTHER, "proposers": ()}, "--canceller 0x"),
         ({"admin": OTHER, "proposers": (), "cancellers": ()}, "--timelock-delay 3600 with --admin"),
+        ({"admin_unchecked": True}, "--admin-unchecked without --admin"),
         ({"token": OTHER}, "--supply-to with --token"),
         ({"supply_to": DEPLOYER}, f"--supply-to {checksum(DEPLOYER)} is the deployer"),
         ({"activation_delay_s": 3599}, "--activation-delay 3599: give 3600 to 72000"),

@@ -15,12 +15,19 @@ import pytest
 
 from rewards.chain.client import Chain, connect, request
 from rewards.chain.contracts import load_artifact
-from rewards.chain.deploy import ADMIN_ROLE, encode_call, encode_creation, timelock_arguments
+from rewards.chain.deploy import (
+    ADMIN_ROLE,
+    CANCELLER_ROLE,
+    PROPOSER_ROLE,
+    encode_call,
+    encode_creation,
+    timelock_arguments,
+)
 from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.plan import find_created_address
 from rewards.chain.sender import Intent, Patience, Sender
 from rewards.chain.signers import LocalSigner
-from rewards.units import Address, checksum
+from rewards.units import ZERO_ADDRESS, Address, checksum, keccak
 from tests.chain.conftest import start_anvil
 from tests.chain.grounds import HOLDERS, RICH
 from tests.chain.networks import START
@@ -29,6 +36,7 @@ from tests.cli.conftest import Rewards, Said, clean_environment
 KEY = "5ec7e7" * 10 + "beef"
 DEPLOYER = LocalSigner(bytes.fromhex(KEY)).address
 PASSWORD = "pass-of-the-endpoint"
+STRANGER = "0x" + "ee" * 20
 IDS = {"local": 31337, "agung": 9990, "peaq": 3338, "custom": 424_242}
 STEPS = 9
 """Transactions of `roles`: five contracts, a proposer, a canceller, the administrator's leave, the supply."""
@@ -220,6 +228,93 @@ def test_refusals_are_one_line_and_send_nothing(
 def test_what_only_local_allows_is_refused_in_public(station: Station, arguments: list[str], named: str) -> None:
     first = station.sent
     assert named in station(*arguments, status=2).error
+    assert station.sent == first
+
+
+def answer(**answers: bytes) -> str:
+    """Code that answers these functions, which take nothing, and refuses all else."""
+    table, bodies = bytes.fromhex("5f3560e01c"), b""
+    start = len(table) + 11 * len(answers) + 4
+    for name, data in answers.items():
+        place = start + len(bodies)
+        table += b"\x80\x63" + keccak(f"{name}()".encode())[:4] + b"\x14\x61" + place.to_bytes(2) + b"\x57"
+        size = len(data).to_bytes(2)
+        bodies += b"\x5b\x61" + size + b"\x61" + (place + 14).to_bytes(2) + b"\x5f\x39\x61" + size + b"\x5f\xf3" + data
+    return "0x" + (table + bytes.fromhex("5f5ffd00") + bodies).hex()
+
+
+def safe(threshold: int, *owners: str) -> str:
+    listed = b"".join(number.to_bytes(32) for number in (32, len(owners), *(int(owner, 16) for owner in owners)))
+    return answer(getThreshold=threshold.to_bytes(32), getOwners=listed)
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ("0x00", " is neither (it answers no getMinDelay(), nor getThreshold() and getOwners()); give a timelock of "),
+        (answer(owner=b""), " is neither (it answers no getMinDelay()"),
+        (safe(1, RICH, HOLDERS["proposer"]), " is a Safe that 1 of 2 owners must sign; give a timelock of "),
+        (safe(2, RICH, HOLDERS["proposer"]), None),
+    ],
+)
+def test_admin_in_public_is_a_safe_of_two_owners(station: Station, code: str, named: str | None) -> None:
+    admin, first = "0x" + "5a" * 20, station.sent
+    request(station.chain, "anvil_setCode", [admin, code])
+    owned = roles(admin=admin, proposer=None, canceller=None)
+    if named is not None:
+        said = station(*owned, status=2)
+        assert f"--admin {checksum(Address(admin))}{named}" in said.error
+        assert "add --admin-unchecked if you know" in said.error
+        assert station.sent == first
+        owned.append("--admin-unchecked")
+    assert station(*owned, "--json").document["admin"] == admin
+    assert read_deployment(station.record).asked["admin_unchecked"] == (named is not None)
+    assert "facts verified" in station("--check").out
+    if named is not None:
+        again = station(*owned[:-1], status=2)
+        assert "admin" in again.error
+    else:
+        request(station.chain, "anvil_setCode", [admin, safe(1, RICH)])
+        assert "observed a Safe that 1 of 1 owners must sign" in station("--check", status=6).error
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+@pytest.mark.parametrize(
+    ("delay", "proposers", "administrator", "named"),
+    [
+        (604_799, [], None, f"is a timelock of 604799 seconds (administrator itself, proposer {RICH}, canceller "),
+        (
+            604_800,
+            [HOLDERS["proposer"]],
+            None,
+            f"proposer {HOLDERS['proposer']}, {RICH}, canceller {HOLDERS['proposer']}",
+        ),
+        (604_800, [], "0x" + "ff" * 20, "(administrator itself, 0xffffffff"),
+        (604_800, [], None, None),
+    ],
+)
+def test_admin_in_public_is_a_timelock_that_one_key_cannot_turn(
+    station: Station, delay: int, proposers: list[str], administrator: str | None, named: str | None
+) -> None:
+    """OpenZeppelin makes each proposer of the constructor a canceller too."""
+    signer, sender = LocalSigner(bytes.fromhex(KEY)), Sender(station.chain, Patience(pause_s=0.02))
+    arguments = delay, [checksum(Address(one)) for one in proposers], [ZERO_ADDRESS], checksum(DEPLOYER)
+    sender.send(Intent("a timelock", None, encode_creation("TimelockController", arguments)), signer)
+    timelock = find_created_address(DEPLOYER, station.sent - 1)
+    grants = [(PROPOSER_ROLE, RICH), *([] if proposers else [(CANCELLER_ROLE, STRANGER)])]
+    if administrator is not None:
+        grants.append((ADMIN_ROLE, administrator))
+    calls = [("grantRole", (role, checksum(Address(account)))) for role, account in grants]
+    for name, values in [*calls, ("renounceRole", (ADMIN_ROLE, checksum(DEPLOYER)))]:
+        sender.send(Intent(name, timelock, encode_call("TimelockController", name, values)), signer)
+    first, owned = station.sent, roles(admin=timelock, proposer=None, canceller=None, guardian="0x" + "ab" * 20)
+    if named is None:
+        assert station(*owned, "--json").document["admin"] == timelock
+        assert "facts verified" in station("--check").out
+        return
+    said = station(*owned, "--dry-run", status=2)
+    assert named in said.error.replace(timelock, "itself")
     assert station.sent == first
 
 
