@@ -38,7 +38,10 @@ class Step:
 
     @property
     def purpose(self) -> str:
-        return f"deployment of {self.contract}" if self.creates else f"{self.function} of {self.contract}"
+        if self.creates:
+            return f"deployment of {self.contract}"
+        # A grant says nothing without its role and account, which are its name.
+        return f"{self.name} of the timelock" if self.function == "grantRole" else f"{self.function} of {self.contract}"
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,9 @@ def _print_plan(planned: "Planned", as_json: bool) -> None:
     print_table({"step": "right", "what": "left", "address": "left", "nonce": "right", "gas at most": "right"},
                 _list_steps(planned))  # fmt: skip
     print_table({"role": "left", "in": "left", "holder": "left"}, _list_roles(planned))
+    print_table({"setting": "left", "value": "left"}, _list_settings(planned))
+    if _keeps_supply(planned):
+        print_lines([f"the whole supply stays with the deployer {request.deployer}; --supply-to ADDRESS gives it away"])
     print_pairs(
         [
             ("gas at most", f"{sum(cost.gas.values()):,}"),
@@ -178,6 +181,28 @@ def _list_roles(planned: "Planned") -> Iterator[tuple[str, str, str]]:
     yield "none", "", f"{request.deployer} (the deployer)"
 
 
+def _list_settings(planned: "Planned") -> Iterator[tuple[str, str]]:
+    from rewards.units import MAX_AMOUNT, format_cxpt
+
+    request = planned.request
+    settings = request.settings(planned.plan.admin)
+    yield "first epoch", str(settings.first_epoch)
+    yield "activation delay", f"{settings.activation_delay_s} s"
+    yield "attesters needed", f"{settings.attesters_required} of {len(settings.attesters)}"
+    limit = request.max_epoch_amount
+    yield "limit of an epoch", "none" if limit == MAX_AMOUNT else f"{format_cxpt(limit)} CXPT for each pool"
+    shares = {"protocol": settings.protocol_bp, "providers": settings.provider_bp, "users": settings.user_bp}
+    yield "split", ", ".join(f"{name} {bp / 100:g} %" for name, bp in shares.items())
+    for number, offer in enumerate(request.offers):
+        yield f"plan {number}", f"{format_cxpt(offer.price)} CXPT for {offer.days} days"
+    if not request.offers:
+        yield "plans", "none"
+
+
+def _keeps_supply(planned: "Planned") -> bool:
+    return planned.request.token is None and planned.request.supply_to is None
+
+
 def _print_plan_json(planned: "Planned") -> None:
     request, cost = planned.request, planned.cost
     steps = [
@@ -195,7 +220,9 @@ def _print_plan_json(planned: "Planned") -> None:
     money = {"gas": sum(cost.gas.values()), "max_fee_wei": str(cost.max_fee), "need_wei": str(cost.need)}
     money |= {"balance_wei": str(cost.balance), "shortfall_wei": str(cost.shortfall)}
     roles = [{"role": role, "in": home, "holder": holder} for role, home, holder in _list_roles(planned)]
-    answer = {"asked": request.to_json(), "steps": steps, "roles": roles, **money, "record": str(planned.path)}
+    settings = [{"setting": name, "value": value} for name, value in _list_settings(planned)]
+    answer: dict[str, Any] = {"asked": request.to_json(), "steps": steps, "roles": roles, "settings": settings}
+    answer |= {"deployer_keeps_supply": _keeps_supply(planned), **money, "record": str(planned.path)}
     if planned.shortage is not None:
         raise Unfinished(ChainError(planned.shortage), answer)
     print_json(answer)

@@ -162,10 +162,26 @@ def test_plan_for_people_has_steps_addresses_roles_and_cost(station: Station) ->
         "deployment of UsageEscrow",
         f"{DEPLOYER} (the deployer)",
         RICH,
+        f"proposer {HOLDERS['proposer']} of the timelock",
+        f"canceller {HOLDERS['canceller']} of the timelock",
+        "first epoch         0",
+        "activation delay    43200 s",
+        "attesters needed    1 of 1",
+        "limit of an epoch   1,000 CXPT for each pool",
+        "split               protocol 40 %, providers 40 %, users 20 %",
+        "plan 0              9.5 CXPT for 30 days",
         "cost at most",
         "1,000,000,000,000,000,000,000 wei",
     ):
         assert text in shown
+    assert "the whole supply stays" not in shown
+    kept = roles(supply_to=None, plan=None, max_epoch_amount=None)
+    shown = station(*kept, "--dry-run").out
+    assert f"the whole supply stays with the deployer {DEPLOYER}; --supply-to ADDRESS gives it away" in shown
+    assert ("limit of an epoch   none" in shown, f"{'plans':<20}none" in shown) == (True, True)
+    document = station(*kept, "--dry-run", "--json").document
+    assert document["deployer_keeps_supply"] is True
+    assert {"setting": "limit of an epoch", "value": "none"} in document["settings"]
     station.set_balance(10)
     short = station(*roles(), "--dry-run", status=4)
     assert "cost at most" in short.out
