@@ -13,7 +13,7 @@ from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE, WEEK_S
 from rewards.chain.deployment import Deployment
-from rewards.chain.networks import choose_network
+from rewards.chain.networks import is_public
 from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode, list_created
 from rewards.chain.request import DAY_S, Request
 from rewards.chain.vault import ROLES
@@ -138,8 +138,7 @@ def inspect_admin(chain: Chain, request: Request) -> Iterator[Fact]:
 
 def inspect_admin_kind(chain: Chain, request: Request) -> Iterator[Fact]:
     """That no single key can act through the admin that a public Vault is given, nor in less than a week."""
-    public = choose_network(request.network, request.chain_id).public
-    if request.admin is None or request.admin_unchecked or not public:
+    if request.admin is None or request.admin_unchecked or not is_public(request.network):
         return
     fits, found = _judge_admin(chain, request.admin)
     yield Fact("admin", _FIT_ADMIN, _FIT_ADMIN if fits else found)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rewards.chain.deployment import write_durably
+from rewards.chain.request import Request
 from rewards.chain.sender import SignedIntent
 from rewards.errors import RewardsError, StorageError, UsageError
 
@@ -20,7 +20,7 @@ class Journal:
     step."""
 
     path: Path
-    asked: Mapping[str, Any]
+    asked: Request
     bytecodes: Mapping[str, str]
     intents: dict[str, SignedIntent] = field(default_factory=dict)
 
@@ -37,7 +37,7 @@ class Journal:
 
     def write(self) -> None:
         intents = [{"step": step, **json.loads(stored.to_json())} for step, stored in self.intents.items()]
-        known = {"asked": self.asked, "bytecodes": self.bytecodes, "intents": intents}
+        known = {"asked": self.asked.to_json(), "bytecodes": self.bytecodes, "intents": intents}
         try:
             write_durably(self.path, json.dumps(known, indent=2) + "\n")
         except OSError as error:
@@ -59,7 +59,7 @@ def read_journal(path: Path) -> Journal | None:
     try:
         known = json.loads(path.read_text())
         intents = {one.pop("step"): SignedIntent.from_json(json.dumps(one)) for one in known["intents"]}
-        return Journal(path, dict(known["asked"]), dict(known["bytecodes"]), intents)
+        return Journal(path, Request.from_json(known["asked"]), dict(known["bytecodes"]), intents)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RewardsError) as error:

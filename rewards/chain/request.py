@@ -222,17 +222,28 @@ def _check_numbers(request: Request, network: Network) -> None:
         )
 
 
-def compare_requests(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Arguments that differ, each with both values."""
-    names = dict.fromkeys((*then, *now))
-    return [
-        f"--{name.replace('_', '-')} was {_tell(then.get(name))}, is now {_tell(now.get(name))}"
-        for name in names
-        if then.get(name) != now.get(name)
-    ]
+def compare_requests(then: Request, now: Request) -> list[str]:
+    """What differs, as a person gives it, each with both values."""
+    old, new = _list_options(then), _list_options(now)
+    differences = [f"{name} was {value}, is now {new[name]}" for name, value in old.items() if value != new[name]]
+    if then.deployer != now.deployer:
+        was = checksum(then.deployer)
+        differences.append(f"the deployer's key is that of {checksum(now.deployer)}, was that of {was}: give that one")
+    return differences
+
+
+def _list_options(request: Request) -> dict[str, str]:
+    known = request.to_json()
+    del known["deployer"]
+    known["network"] = f"{known['network']} (chain {known.pop('chain_id')})"
+    limit = request.max_epoch_amount
+    known["max_epoch_amount"] = None if limit == MAX_AMOUNT else format_cxpt(limit).replace(",", "")
+    return {f"--{name.replace('_', '-')}": _tell(value) for name, value in known.items()}
 
 
 def _tell(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
+        return ", ".join(map(str, value)) or "not given"
+    if isinstance(value, bool):
+        return "given" if value else "not given"
+    return "not given" if value is None else str(value)

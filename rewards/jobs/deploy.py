@@ -266,7 +266,7 @@ def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
     deployment = read_deployment(path)
     if not deployment.asked:
         raise UsageError(f"{path} records a deployment that another tool made; give --out for a new one")
-    _require_same(f"{path} records a deployment with other arguments", deployment.asked, ground.request.to_json())
+    _require_same(f"{path} records a deployment", Request.from_json(deployment.asked), ground.request)
     report("verify code, roles and settings")
     facts = verify_deployment(ground.chain, deployment)
     # A run may have been killed between the record and the end of its journal.
@@ -274,10 +274,11 @@ def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
     return Deployed(deployment, path, 0, facts)
 
 
-def _require_same(what: str, then: Mapping[str, object], now: Mapping[str, object]) -> None:
+def _require_same(what: str, then: Request, now: Request) -> None:
     differences = compare_requests(then, now)
     if differences:
-        raise UsageError(f"{what}: {'; '.join(differences)}; give the same ones, or --out for another deployment")
+        told = "; ".join(differences)
+        raise UsageError(f"{what} with other arguments: {told}; give the same ones, or --out for another deployment")
 
 
 def _prepare(ground: Ground) -> tuple[Planned, Journal]:
@@ -295,14 +296,18 @@ def _prepare(ground: Ground) -> tuple[Planned, Journal]:
 
 
 def _open_journal(ground: Ground) -> Journal:
-    path, asked = journal_path(ground.path), ground.request.to_json()
+    path = journal_path(ground.path)
     bytecodes = {name: digest_bytecode(name) for name in list_created(ground.request)}
     journal = read_journal(path)
     if journal is None or not journal.intents:
-        return Journal(path, asked, bytecodes)
-    half = f"{path} is a half-finished deployment with other"
-    _require_same(f"{half} arguments", journal.asked, asked)
-    _require_same(f"{half} contracts", journal.bytecodes, bytecodes)
+        return Journal(path, ground.request, bytecodes)
+    _require_same(f"{path} is a half-finished deployment", journal.asked, ground.request)
+    changed = [name for name, digest in bytecodes.items() if journal.bytecodes.get(name) != digest]
+    if changed:
+        raise UsageError(
+            f"{path} is a half-finished deployment of another {', '.join(changed)}; go on with the version of this "
+            "program that began it, or give --out for another deployment"
+        )
     return journal
 
 

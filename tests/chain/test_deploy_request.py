@@ -162,10 +162,28 @@ def test_request_survives_its_record_and_differences_have_both_values() -> None:
     request = ask()
     assert Request.from_json(request.to_json()) == request
     other = replace(request, publishers=(OTHER,), supply_to=None, offers=())
-    assert compare_requests(request.to_json(), other.to_json()) == [
+    assert compare_requests(request, request) == []
+    assert compare_requests(request, other) == [
         f"--publisher was {HOLDERS['publisher']}, is now {OTHER}",
-        "--plan was 9.5/30, 100/365, is now none",
-        f"--supply-to was {request.supply_to}, is now none",
+        "--plan was 9.5/30, 100/365, is now not given",
+        f"--supply-to was {request.supply_to}, is now not given",
+    ]
+    other = replace(
+        request,
+        network="custom",
+        chain_id=5,
+        deployer=OTHER,
+        admin_unchecked=True,
+        max_epoch_amount=1_234 * CXPT + CXPT // 2,
+    )
+    assert compare_requests(request, other) == [
+        "--network was local (chain 31337), is now custom (chain 5)",
+        "--admin-unchecked was not given, is now given",
+        "--max-epoch-amount was 1000, is now 1234.5",
+        f"the deployer's key is that of {checksum(OTHER)}, was that of {checksum(DEPLOYER)}: give that one",
+    ]
+    assert compare_requests(request, replace(request, max_epoch_amount=MAX_AMOUNT)) == [
+        "--max-epoch-amount was 1000, is now not given"
     ]
     with pytest.raises(UsageError, match="does not read"):
         Request.from_json({"network": "local"})
