@@ -56,7 +56,8 @@ def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping
     chain = sender.chain
     max_fee = sender.choose_fees()[0]
     open_steps = [step for step in plan.steps if step.name not in signed]
-    estimates = {step.name: _estimate(chain, step, deployer) for step in open_steps if _can_stand(chain, plan, step)}
+    standing = [step for step in open_steps if _can_stand(chain, plan, step)]
+    estimates = {step.name: _estimate(chain, step, deployer, bool(signed)) for step in standing}
     bounds = {step.name: bound_gas(step) for step in open_steps}
     per_mille = max([1000, *(-(-gas * 1000 // bounds[name]) for name, gas in estimates.items())])
     gas = {name: estimates.get(name, bound * per_mille // 1000) for name, bound in bounds.items()}
@@ -66,6 +67,11 @@ def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping
     with chain.translate_errors("asking for the deployer's balance"):
         balance = int(chain.web3.eth.get_balance(Web3.to_checksum_address(checksum(deployer))))
     return Cost(limits, max_fee, balance)
+
+
+def tell_nothing_sent(resumes: bool) -> str:
+    """The end of a refusal; an earlier run has sent something where this one `resumes` it."""
+    return "nothing more was sent" if resumes else "nothing was sent"
 
 
 def bound_gas(step: Step) -> int:
@@ -86,11 +92,11 @@ def _can_stand(chain: Chain, plan: Plan, step: Step) -> bool:
     return needed is None or chain.has_code(needed)
 
 
-def _estimate(chain: Chain, step: Step, deployer: Address) -> int:
+def _estimate(chain: Chain, step: Step, deployer: Address, resumes: bool) -> int:
     call = {"from": checksum(deployer), "data": step.data, "value": 0}
     if step.to is not None:
         call["to"] = checksum(step.to)
     try:
         return chain.estimate_gas(call)
     except ChainError as error:
-        raise ChainError(f"{step.purpose}: {error}; nothing was sent") from error
+        raise ChainError(f"{step.purpose}: {error}; {tell_nothing_sent(resumes)}") from error

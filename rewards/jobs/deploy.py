@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from rewards.chain.client import Chain, connect
-from rewards.chain.cost import Cost, estimate_cost, require_instructions
+from rewards.chain.cost import Cost, estimate_cost, require_instructions, tell_nothing_sent
 from rewards.chain.deploy import WEEK_S
 from rewards.chain.deployment import (
     ContractRecord,
@@ -70,7 +70,7 @@ class Planned:
             return None
         return (
             f"the deployer {checksum(self.request.deployer)} has {cost.balance} wei and needs up to {cost.need}: "
-            f"{cost.shortfall} too little; nothing was sent"
+            f"{cost.shortfall} too little; {tell_nothing_sent(bool(self.signed))}"
         )
 
 

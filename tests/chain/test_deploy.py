@@ -295,7 +295,15 @@ def test_balance_that_does_not_suffice_is_told_with_need_and_shortfall(anvil: Ne
     assert (str(caught.value), count(ground)) == (expected, 0)
     assert [*tmp_path.iterdir()] == []
     request(anvil.chain, "anvil_setBalance", [who, hex(need)])
-    assert deploy(ground).sent == STEPS
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("final", 2)))
+    request(anvil.chain, "anvil_setBalance", [who, "0x5"])
+    with pytest.raises(
+        ChainError, match=r"has 5 wei and needs up to [0-9]+: [0-9]+ too little; nothing more was sent$"
+    ):
+        deploy(ground)
+    request(anvil.chain, "anvil_setBalance", [who, hex(need)])
+    assert (deploy(ground).sent, count(ground)) == (STEPS - 2, STEPS)
 
 
 def test_chain_that_charges_more_gas_raises_every_bound(
