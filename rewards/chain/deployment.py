@@ -142,14 +142,11 @@ def read_deployment(path: Path) -> Deployment:
 
 
 def require_writable(path: Path) -> None:
-    """Raises UsageError unless a record can be written at `path`: asked before money is spent on what it records."""
-    aside = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.touch()
-        aside.unlink()
-    except OSError as error:
-        raise UsageError(f"cannot write the deployment {path}: {error}; give a folder that can be written") from None
+    """Raises UsageError unless a record can be written at `path`: asked before money is spent on what it records. Leaves
+    nothing behind, no folder either."""
+    folder = next(one for one in path.absolute().parents if os.access(one, os.F_OK))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write the deployment {path}: {folder} refuses; give a folder that can be written")
 
 
 def write_durably(path: Path, text: str) -> None:

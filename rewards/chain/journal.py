@@ -31,9 +31,8 @@ class Journal:
         self.write()
 
     def forget(self, step: str) -> None:
-        """Drops an intent that can never take effect, so that its step is signed anew."""
+        """Drops an intent that can never take effect, so that its step is signed anew; the file keeps it until then."""
         del self.intents[step]
-        self.write()
 
     def write(self) -> None:
         intents = [{"step": step, **json.loads(stored.to_json())} for step, stored in self.intents.items()]
@@ -51,7 +50,7 @@ class Journal:
 
 def journal_path(record: Path) -> Path:
     """Where the journal of a record is: beside it."""
-    return record.with_name(f"{record.stem}.partial.json")
+    return record.with_name(f"{record.name}.partial")
 
 
 def read_journal(path: Path) -> Journal | None:
@@ -70,13 +69,36 @@ def read_journal(path: Path) -> Journal | None:
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Keeps other deployments away from a folder for as long as the block runs; StorageError when one is at work."""
-    held = os.open(folder, os.O_RDONLY)
+    """Makes a folder and keeps other deployments away from it for as long as the block runs; StorageError when one is at
+    work there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be opened: {error.strerror}; give a folder that can be written") from None
+    with _lock(held, f"another deployment is at work in {folder}"):
+        yield
+
+
+@contextmanager
+def hold_key(lock: Path, whose: str) -> Iterator[None]:
+    """Keeps other deployments away from a key, whose nonces they would take; StorageError when one is at work with it.
+    The file stays: to remove it would let in two at once."""
+    try:
+        held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StorageError(f"{lock} cannot be opened: {error.strerror}; another user made it, see what it is") from None
+    with _lock(held, f"another deployment by {whose} is at work"):
+        yield
+
+
+@contextmanager
+def _lock(held: int, otherwise: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StorageError(f"another deployment is at work in {folder}; wait until it ends") from None
+            raise StorageError(f"{otherwise}; wait until it ends") from None
         yield
     finally:
         os.close(held)

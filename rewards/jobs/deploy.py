@@ -1,10 +1,12 @@
 """All contracts onto a chain, by one key that holds nothing in the end: planned, sent once, recorded, verified."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 
 from rewards.chain.client import Chain, connect
 from rewards.chain.cost import Cost, estimate_cost, require_instructions, tell_nothing_sent
@@ -18,7 +20,7 @@ from rewards.chain.deployment import (
     write_deployment,
 )
 from rewards.chain.inspection import inspect_admin, inspect_admin_kind, inspect_code, inspect_state, inspect_token
-from rewards.chain.journal import Journal, hold_folder, journal_path, read_journal
+from rewards.chain.journal import Journal, hold_folder, hold_key, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
 from rewards.chain.request import Offer, Request, check_request, compare_requests
@@ -86,12 +88,14 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a deployment goes: the chain with its id checked, the key, what is asked for, and where it is recorded."""
+    """Where a deployment goes: the chain with its id checked, the key, what is asked for, and where it is recorded.
+    `locks`: the folder in which all deployments of a user find each other's."""
 
     sender: Sender
     signer: Signer
     request: Request
     path: Path
+    locks: Path = field(default_factory=lambda: Path(gettempdir()))
 
     @property
     def chain(self) -> Chain:
@@ -107,7 +111,7 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     check_request(request, network)
     _require_contracts(chain, request, network)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
-    return Ground(sender, signer, request, out or deployment_path(network.chain_id))
+    return Ground(sender, signer, request, _choose_record(out, network))
 
 
 def open_network(settings: Settings, network: Network) -> Chain:
@@ -117,6 +121,12 @@ def open_network(settings: Settings, network: Network) -> Chain:
         raise UsageError(f"--network {network.name} needs an endpoint; set REWARDS_RPC_URL")
     chain = connect(url, network.chain_id, settings.confirmations)
     return chain if network.public else DevelopmentChain(chain.web3, chain.chain_id, chain.where)
+
+
+def _choose_record(out: Path | None, network: Network) -> Path:
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out} is a folder; give a file, such as {out / f'{network.chain_id}.json'}")
+    return out or deployment_path(network.chain_id)
 
 
 def make_request(arguments: Arguments, network: Network, deployer: Address) -> Request:
@@ -193,8 +203,8 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
 
 def plan_deployment(ground: Ground) -> Planned | Deployed:
     """What `deploy` would send, without sending it; what stands already is verified instead."""
-    with _alone(ground):
-        return _find_deployed(ground, _ignore) or _prepare(ground)[0]
+    require_writable(ground.path)
+    return _find_deployed(ground, _ignore) or _prepare(ground)[0]
 
 
 def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
@@ -207,6 +217,8 @@ def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
     with _alone(ground):
         deployed = _find_deployed(ground, report)
         if deployed is not None:
+            # A run may have been killed between the record and the end of its journal.
+            journal_path(ground.path).unlink(missing_ok=True)
             return deployed
         planned, journal = _prepare(ground)
         if planned.shortage is not None:
@@ -224,8 +236,8 @@ def check_deployment(settings: Settings, network_name: str, out: Path | None) ->
     """Verifies what is recorded and sends nothing; needs no key."""
     network = choose_network(network_name, settings.chain_id)
     chain = open_network(settings, network)
-    path = out or deployment_path(network.chain_id)
-    if not path.exists() and journal_path(path).exists():
+    path = _choose_record(out, network)
+    if not path.exists() and read_journal(journal_path(path)) is not None:
         raise UsageError(f"the deployment is half finished, see {journal_path(path)}; run `rewards deploy` again")
     deployment = read_deployment(path)
     return Deployed(deployment, path, 0, verify_deployment(chain, deployment))
@@ -251,7 +263,10 @@ def verify_deployment(chain: Chain, deployment: Deployment) -> int:
 @contextmanager
 def _alone(ground: Ground) -> Iterator[None]:
     require_writable(ground.path)
-    with hold_folder(ground.path.parent):
+    request = ground.request
+    whose = f"{checksum(request.deployer)} on chain {request.chain_id}"
+    lock = ground.locks / f"rewards-{os.getuid()}-{request.chain_id}-{request.deployer}.lock"
+    with hold_folder(ground.path.parent), hold_key(lock, whose):
         yield
 
 
@@ -269,8 +284,6 @@ def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
     _require_same(f"{path} records a deployment", Request.from_json(deployment.asked), ground.request)
     report("verify code, roles and settings")
     facts = verify_deployment(ground.chain, deployment)
-    # A run may have been killed between the record and the end of its journal.
-    journal_path(path).unlink(missing_ok=True)
     return Deployed(deployment, path, 0, facts)
 
 

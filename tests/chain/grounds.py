@@ -58,7 +58,7 @@ def make_ground(network: Network, signer: Signer, folder: Path, **changes: Any) 
     chain = DevelopmentChain(network.chain.web3, network.chain.chain_id, network.chain.where)
     patience = Patience(polls=30, pause_s=0, pause=lambda _: network.mine())
     request = make_request(signer.address, chain.chain_id, **changes)
-    return Ground(Sender(chain, patience), signer, request, folder / "record.json")
+    return Ground(Sender(chain, patience), signer, request, folder / "record.json", folder.parent)
 
 
 class Crash(BaseException):

@@ -347,9 +347,61 @@ def test_folder_that_cannot_be_written_costs_nothing(embedded: Network, tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="give a folder that can be written"):
         deploy(replace(ground, path=tmp_path / "file" / "x.json"))
-    with hold_folder(tmp_path), pytest.raises(StorageError, match="another deployment is at work"):
+    with hold_folder(tmp_path), pytest.raises(StorageError, match=f"another deployment is at work in {tmp_path}; wait"):
         deploy(ground)
     assert count(ground) == 0
+
+
+def test_two_deployments_by_one_key_never_run_at_once(embedded: Network, tmp_path: Path) -> None:
+    """Into two folders, since one folder is locked by itself."""
+    ground, other = (make_ground(embedded, embedded.signers[DEPLOYER], tmp_path / name) for name in ("one", "two"))
+    refused = []
+
+    def try_the_other(_: str) -> None:
+        with pytest.raises(StorageError) as caught:
+            deploy(other)
+        refused.append(str(caught.value))
+
+    deploy(ground, try_the_other)
+    who = f"{checksum(ground.request.deployer)} on chain {ground.chain.chain_id}"
+    assert set(refused) == {f"another deployment by {who} is at work; wait until it ends"}
+    assert count(ground) == STEPS
+    (lock,) = tmp_path.glob("*.lock")
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(StorageError, match=f"{lock} cannot be opened: Is a directory"):
+        deploy(other)
+
+
+def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path) -> None:
+    def look() -> dict[str, str]:
+        return {str(path): path.read_text() if path.is_file() else "" for path in tmp_path.rglob("*")}
+
+    class Mean(LocalSigner):
+        def sign_transaction(self, transaction: Any) -> bytes:
+            return super().sign_transaction({**transaction, "gas": transaction["gas"] // 2})
+
+    ground = make_ground(anvil, Mean((DEPLOYER + 1).to_bytes(32)), tmp_path / "a" / "b")
+    plan_deployment(ground)
+    assert look() == {}
+    with pytest.raises(ChainError, match=r"deployment of CXPTToken: transaction .* failed"):
+        deploy(ground)
+    before = look()
+    planned = plan_deployment(ground)
+    assert isinstance(planned, Planned)
+    assert (planned.signed, look()) == (frozenset(), before)
+    whole = journal_path(ground.path).read_text()
+    ground = replace(ground, signer=anvil.signers[DEPLOYER])
+    deploy(ground)
+    journal_path(ground.path).write_text(whole)
+    before = look()
+    assert isinstance(plan_deployment(ground), Deployed)
+    assert look() == before
+
+
+def test_records_side_by_side_have_journals_of_their_own(tmp_path: Path) -> None:
+    names = [journal_path(tmp_path / name).name for name in ("a.json", "a.txt", "a")]
+    assert names == ["a.json.partial", "a.txt.partial", "a.partial"]
 
 
 def test_disk_that_fills_up_stops_before_the_next_transaction(

@@ -112,6 +112,7 @@ def station(
     url = urls[request.param]
     monkeypatch.setenv("REWARDS_RPC_URL", url.replace("//", f"//operator:{PASSWORD}@"))
     monkeypatch.setenv("REWARDS_DEPLOYER_KEY", KEY)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("REWARDS_POLL_SECONDS", "0.02")
     if request.param == "custom":
         monkeypatch.setenv("REWARDS_CHAIN_ID", str(IDS["custom"]))
@@ -128,7 +129,7 @@ def test_one_command_and_a_second_that_sends_nothing(station: Station) -> None:
     first = station.sent
     plan = station(*roles(), "--dry-run", "--json").document
     assert station.sent == first
-    assert not station.record.exists()
+    assert not station.record.parent.exists()
     assert [step["nonce"] for step in plan["steps"]] == list(range(first, first + STEPS))
     assert [step["address"] for step in plan["steps"][:2]] == [
         find_created_address(DEPLOYER, first + i) for i in (0, 1)
@@ -405,7 +406,12 @@ def test_missing_key_fee_cap_and_locked_folder_are_named(
         assert "above the cap of 7" in station(*roles(), status=4).error
     (tmp_path / "file").write_text("")
     station.record = tmp_path / "file" / "r.json"
-    assert "give a folder that can be written" in station(*roles(), status=2).error
+    for more in ([], ["--dry-run"]):
+        assert "give a folder that can be written" in station(*roles(), *more, status=2).error
+    station.record = tmp_path
+    for arguments in (roles(), [*roles(), "--dry-run"], ["--check"]):
+        expected = f"--out {tmp_path} is a folder; give a file, such as {tmp_path / '31337.json'}"
+        assert expected in station(*arguments, status=2).error
     assert station.sent == first
 
 
@@ -427,13 +433,18 @@ def test_killed_by_the_kernel_again_and_again(station: Station) -> None:
     first, call = station.sent, "import sys; from rewards.cli import main; sys.argv[0] = 'rewards'; main()"
     command = [sys.executable, "-c", call, "deploy", "--network", "agung", "--out", str(station.record), *roles()]
     environment = clean_environment(REWARDS_RPC_URL=station.url, REWARDS_DEPLOYER_KEY=KEY, REWARDS_POLL_SECONDS="0.02")
-    journal = station.record.with_name("r.partial.json")
+    environment["TMPDIR"] = str(station.record.parent.parent)
+    journal = station.record.with_name("r.json.partial")
     for number in (1, 3, 4, 8):
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
             while run.poll() is None and _count_intents(journal) < number:
                 time.sleep(0.005)
             os.kill(run.pid, signal.SIGKILL)
     assert "half finished" in station("--check", status=2).error
+    whole = journal.read_text()
+    journal.write_text(whole[:200])
+    assert f"{journal} is not the journal of a deployment" in station("--check", status=2).error
+    journal.write_text(whole)
     named = station(*roles(settler=RICH, supply_to=None), status=2).error
     assert f"--settler was {HOLDERS['settler']}, is now {RICH}" in named
     done = station(*roles(), "--json").document
