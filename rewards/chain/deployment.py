@@ -91,6 +91,10 @@ def _read_text(value: object, name: str) -> str:
     return value
 
 
+def _read_hash(value: object, _: str) -> str:
+    return "0x" + parse_root(str(value)).hex()
+
+
 def _read_object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"deployment record: {name} is {value!r}; give an object")
@@ -120,7 +124,7 @@ _OPTIONAL: Mapping[str, Callable[[object, str], Any]] = {
     "subscription_manager": _read_address,
     "usage_escrow": _read_address,
     "settler": _read_address,
-    "supply_transaction": _read_text,
+    "supply_transaction": _read_hash,
     "contracts": _read_contracts,
     "asked": _read_object,
 }

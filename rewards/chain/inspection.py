@@ -1,24 +1,36 @@
 """A deployment against its chain: code, fixed values, roles and settings, each with what was asked and what stands."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hexbytes import HexBytes
 from web3 import Web3
 from web3.contract import Contract
 from web3.types import FilterParams
 
 from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
-from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE, WEEK_S
+from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE, WEEK_S, encode_creation
 from rewards.chain.deployment import Deployment
 from rewards.chain.networks import is_public
-from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode, list_created
+from rewards.chain.plan import (
+    ESCROW,
+    SUBSCRIPTIONS,
+    TIMELOCK,
+    TOKEN,
+    VAULT,
+    describe_creation,
+    digest_bytecode,
+    list_arguments,
+    list_created,
+)
 from rewards.chain.request import DAY_S, Request
 from rewards.chain.vault import ROLES
 from rewards.errors import ChainError, UsageError
-from rewards.units import PROVIDER, USER, ZERO_ADDRESS, Address, checksum, keccak
+from rewards.units import PROVIDER, SUPPLY, USER, ZERO_ADDRESS, Address, checksum, keccak
 
 _TOKEN_NAME, _TOKEN_SYMBOL, _TOKEN_DECIMALS = b"Cxmpute Token", "CXPT", 18
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -62,7 +74,8 @@ def inspect_code(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
         yield from _inspect_creation(chain, deployment, name)
         yield from _inspect_code(chain, name, record.address, _list_immutables(deployment, name))
     if deployment.supply_transaction is not None:
-        yield Fact("transfer of the supply", "succeeded", _tell_fate(chain, deployment.supply_transaction))
+        expected = f"{SUPPLY} from {deployment.asked['deployer']} to {deployment.asked['supply_to']}"
+        yield Fact("transfer of the supply", expected, _tell_transfer(chain, deployment))
 
 
 def inspect_record(deployment: Deployment) -> Iterator[Fact]:
@@ -88,6 +101,28 @@ def inspect_record(deployment: Deployment) -> Iterator[Fact]:
         yield Fact(f"{field} of the record", str(value), "0x" + held.hex() if isinstance(held, bytes) else str(held))
     supply = "recorded" if request.supply_to else "none"
     yield Fact("transfer of the supply in the record", supply, "recorded" if deployment.supply_transaction else "none")
+    for name, record in made.items():
+        asked, held = _flatten(describe_creation(name, _list_arguments(deployment, name))), _flatten(record.arguments)
+        for argument in dict.fromkeys((*asked, *held)):
+            label = f"argument {argument} of {name} in the record"
+            yield Fact(label, asked.get(argument, "none"), held.get(argument, "none"))
+
+
+def _list_arguments(deployment: Deployment, name: str) -> Sequence[Any]:
+    """What the constructor of a contract was given, if it was what was asked for."""
+    at = {TOKEN: deployment.token, TIMELOCK: deployment.admin, VAULT: deployment.vault}
+    return list_arguments(Request.from_json(deployment.asked), name, at)
+
+
+def _flatten(arguments: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in arguments.items():
+        flat |= (
+            _flatten(value, f"{above}{name}.")
+            if isinstance(value, dict)
+            else {above + name: json.dumps(value, sort_keys=True)}
+        )
+    return flat
 
 
 def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
@@ -196,9 +231,19 @@ def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:
             yield Fact(f"{function} of the token", expected, str(contract.functions[function]().call()))
 
 
-def _tell_fate(chain: Chain, transaction: str) -> str:
-    found = chain.find_receipt(bytes.fromhex(transaction[2:]))
-    return "unknown" if found is None else "succeeded" if found["status"] == 1 else "failed"
+def _tell_transfer(chain: Chain, deployment: Deployment) -> str:
+    """What the transaction moved of the token that is recorded as the transfer of the supply."""
+    transfer = bind_contract(chain.web3, TOKEN, deployment.token).events.Transfer()
+    found = chain.find_receipt(bytes.fromhex((deployment.supply_transaction or "")[2:]))
+    if found is None or found["status"] != 1:
+        return "unknown transaction" if found is None else "failed transaction"
+    ours = [
+        log
+        for log in found["logs"]
+        if (log["address"].lower(), log["topics"][0].to_0x_hex()) == (deployment.token, transfer.topic)
+    ]
+    moved = [transfer.process_log(log)["args"] for log in ours]
+    return ", ".join(_plain(f"{one['value']} from {one['from']} to {one['to']}") for one in moved) or "no transfer"
 
 
 def _inspect_creation(chain: Chain, deployment: Deployment, name: str) -> Iterator[Fact]:
@@ -213,6 +258,10 @@ def _inspect_creation(chain: Chain, deployment: Deployment, name: str) -> Iterat
     block = f"{record.block} {record.block_hash}"
     yield Fact(f"block of {name}", block, f"{found['blockNumber']} 0x{bytes(found['blockHash']).hex()}")
     yield Fact(f"deployer of {name}", str(deployment.asked["deployer"]), str(found["from"]).lower())
+    with chain.translate_errors(f"asking for the transaction of {name}"):
+        sent = bytes(chain.web3.eth.get_transaction(HexBytes(record.transaction))["input"])
+    expected = encode_creation(name, _list_arguments(deployment, name))
+    yield Fact(f"creation code and arguments of {name}", _digest(expected), _digest(sent))
 
 
 def _inspect_code(chain: Chain, name: str, address: Address, expected: Mapping[str, bytes]) -> Iterator[Fact]:

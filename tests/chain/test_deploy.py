@@ -578,6 +578,44 @@ def test_record_that_is_not_of_these_contracts_is_found(
         verify_deployment(network.chain, replace(deployment, chain_id=1))
 
 
+def test_creation_by_other_arguments_than_the_recorded_ones_is_found(standing: tuple[Network, Ground]) -> None:
+    """The record is of one mind with itself; only the transaction on the chain has the truth."""
+    network, ground = standing
+    deployment = read_deployment(ground.path)
+    record = deployment.contracts["UsageEscrow"]
+    other = replace(record, arguments={**record.arguments, "settler": checksum(STRANGER)})
+    contracts = {**deployment.contracts, "UsageEscrow": other}
+    values = (checksum(account) for account in (HOLDERS["settler"], STRANGER))
+    message = 'argument settler of UsageEscrow in the record: expected "{}", observed "{}"'.format(*values)
+    with pytest.raises(Disagreement, match=message):
+        verify_deployment(network.chain, replace(deployment, contracts=contracts))
+    asked = {**deployment.asked, "settler": STRANGER}
+    forged = replace(deployment, contracts=contracts, settler=STRANGER, asked=asked)
+    with pytest.raises(
+        Disagreement,
+        match=r"^1 of [0-9]+ facts of the deployment differ: creation code and arguments of UsageEscrow: expected sha256",
+    ):
+        verify_deployment(network.chain, forged)
+
+
+@pytest.mark.parametrize(
+    ("transaction", "observed"),
+    [
+        (lambda d: "0x" + "12" * 32, "unknown transaction"),
+        (lambda d: d.contracts["CXPTVault"].transaction, "no transfer"),
+        (lambda d: d.contracts["CXPTToken"].transaction, f"{SUPPLY} from {ZERO_ADDRESS} to 0x"),
+    ],
+)
+def test_supply_that_another_transaction_moved_is_found(
+    standing: tuple[Network, Ground], transaction: Callable[[Deployment], str], observed: str
+) -> None:
+    network, ground = standing
+    deployment = read_deployment(ground.path)
+    expected = f"{SUPPLY} from {ground.request.deployer} to {RICH}"
+    with pytest.raises(Disagreement, match=f"transfer of the supply: expected {expected}, observed {observed}"):
+        verify_deployment(network.chain, replace(deployment, supply_transaction=transaction(deployment)))
+
+
 def test_record_without_its_contracts_is_no_success(standing: tuple[Network, Ground]) -> None:
     network, ground = standing
     with pytest.raises(Disagreement, match=r"contracts of the record: expected CXPTToken, .*, UsageEscrow, observed ;"):

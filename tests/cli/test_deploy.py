@@ -200,7 +200,9 @@ def test_check_finds_what_was_changed_and_needs_no_key(station: Station, monkeyp
     assert station("--check", "--json").document["sent"] == 0
     station.record.write_text(station.record.read_text().replace(HOLDERS["settler"], RICH))
     said = station("--check", status=6)
-    assert f"settler of UsageEscrow: expected {RICH}, observed {HOLDERS['settler']}" in said.error
+    values = (checksum(Address(account)) for account in (RICH, HOLDERS["settler"]))
+    assert 'argument settler of UsageEscrow in the record: expected "{}", observed "{}"'.format(*values) in said.error
+    assert "creation code and arguments of UsageEscrow: expected sha256" in said.error
     station.record.unlink()
     assert str(station.record) in station("--check", status=2).error
     assert done["usage_escrow"] is not None
