@@ -1,6 +1,6 @@
 """What a deployment is asked for: who holds which role, and the settings. Checked before anything is sent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ class Request:
             "supply_to": self.supply_to,
             "first_epoch": self.first_epoch,
             "activation_delay": self.activation_delay_s,
-            "attesters": self.attesters_required,
+            "attesters_required": self.attesters_required,
             "max_epoch_amount": str(self.max_epoch_amount),
         }
 
@@ -152,7 +152,7 @@ class Request:
                 supply_to=one("supply_to"),
                 first_epoch=int(known["first_epoch"]),
                 activation_delay_s=int(known["activation_delay"]),
-                attesters_required=int(known["attesters"]),
+                attesters_required=int(known["attesters_required"]),
                 max_epoch_amount=int(known["max_epoch_amount"]),
                 admin_unchecked=bool(known["admin_unchecked"]),
             )
@@ -162,10 +162,8 @@ class Request:
 
 def check_request(request: Request, network: Network) -> None:
     """Raises UsageError naming what no deployment may have, before anything is asked of the chain."""
+    require_holders([role for role, _ in request.holders()], request.admin is not None)
     _check_administration(request, network)
-    for role in ("publishers", "attesters", "guardians", "treasurers"):
-        if not getattr(request, role):
-            raise UsageError(f"nobody is given as {role[:-1]}; give --{role[:-1]} ADDRESS")
     held: dict[Address, str] = {}
     for role, account in request.holders():
         if account in held:
@@ -181,6 +179,15 @@ def check_request(request: Request, network: Network) -> None:
     _check_numbers(request, network)
 
 
+def require_holders(given: Collection[str], has_admin: bool) -> None:
+    """Raises UsageError naming every role that nobody is given; an admin that exists has proposers of its own."""
+    needed = ("publisher", "attester", "guardian", "treasurer", "settler")
+    missing = [role for role in (*(() if has_admin else ("proposer", "canceller")), *needed) if role not in given]
+    if missing:
+        options = ", ".join(f"--{role} ADDRESS" for role in missing)
+        raise UsageError(f"nobody is given as {', '.join(missing)}; give {options}")
+
+
 def _check_administration(request: Request, network: Network) -> None:
     if request.admin is not None:
         given = {"proposer": request.proposers, "canceller": request.cancellers}
@@ -191,9 +198,6 @@ def _check_administration(request: Request, network: Network) -> None:
         return
     if request.admin_unchecked:
         raise UsageError("--admin-unchecked without --admin: a timelock that is deployed is checked; leave it out")
-    for name, accounts in (("proposer", request.proposers), ("canceller", request.cancellers)):
-        if not accounts:
-            raise UsageError(f"the timelock has no {name}; give --{name} ADDRESS, or --admin of one that exists")
     delay = request.timelock_delay_s
     if delay is None or delay < 0 or (network.public and delay < WEEK_S):
         raise UsageError(
@@ -205,7 +209,7 @@ def _check_numbers(request: Request, network: Network) -> None:
     bounds = {
         "--first-epoch": (request.first_epoch, 0, FIRST_EPOCH_BOUND - 1),
         "--activation-delay": (request.activation_delay_s, MIN_ACTIVATION_S, MAX_ACTIVATION_S),
-        "--attesters": (request.attesters_required, 1, min(255, len(request.attesters))),
+        "--attesters-required": (request.attesters_required, 1, min(255, len(request.attesters))),
     }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:

@@ -59,7 +59,9 @@ def deploy(
     activation_delay: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="From publication to claims.")
     ] = 43_200,
-    attesters: Annotated[int, typer.Option(min=1, metavar="N", help="Confirmations that a root needs.")] = 1,
+    attesters_required: Annotated[
+        int, typer.Option("--attesters-required", min=1, metavar="N", help="Confirmations that a root needs.")
+    ] = 1,
     max_epoch_amount: Annotated[
         str | None, _text("--max-epoch-amount", "CXPT", "Most that an epoch may add to a pool.")
     ] = None,
@@ -74,6 +76,10 @@ def deploy(
     """Deploy every contract with the deployer's key, hand all roles over, verify and record it.
 
     Run again, it goes on where it ended, or verifies what stands; nothing is sent twice.
+
+    Reads REWARDS_RPC_URL, REWARDS_DEPLOYER_KEYSTORE with REWARDS_KEYSTORE_PASSWORD
+    or REWARDS_DEPLOYER_KEY, REWARDS_CHAIN_ID for a custom network,
+    REWARDS_MAX_FEE_WEI, REWARDS_CONFIRMATIONS and REWARDS_POLL_SECONDS.
     """
     from rewards.jobs.deploy import Arguments, Planned, check_deployment, plan_deployment, survey
     from rewards.jobs.deploy import deploy as deploy_contracts
@@ -97,7 +103,7 @@ def deploy(
         timelock_delay_s=timelock_delay,
         first_epoch=first_epoch,
         activation_delay_s=activation_delay,
-        attesters_required=attesters,
+        attesters_required=attesters_required,
         max_epoch_amount=max_epoch_amount,
     )
     if check and (dry_run or arguments != Arguments(holders=dict.fromkeys(arguments.holders, ()))):

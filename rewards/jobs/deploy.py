@@ -23,7 +23,7 @@ from rewards.chain.inspection import inspect_admin, inspect_admin_kind, inspect_
 from rewards.chain.journal import Journal, hold_folder, hold_key, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
-from rewards.chain.request import Offer, Request, check_request, compare_requests
+from rewards.chain.request import Offer, Request, check_request, compare_requests, require_holders
 from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, Disagreement, UsageError
@@ -106,12 +106,21 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     """Everything that can be refused without asking for more than the chain's id; UsageError or ChainError."""
     network = choose_network(network_name, settings.chain_id)
     chain = open_network(settings, network)
-    signer = open_signer(settings, "deployer")
+    signer = _open_deployer(settings)
     request = make_request(arguments, network, signer.address)
     check_request(request, network)
     _require_contracts(chain, request, network)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     return Ground(sender, signer, request, _choose_record(out, network))
+
+
+def _open_deployer(settings: Settings) -> Signer:
+    """The deployer's key; UsageError naming the setting that is wrong."""
+    name = "KEY" if settings.deployer_key is not None else "KEYSTORE"
+    try:
+        return open_signer(settings, "deployer")
+    except UsageError as error:
+        raise UsageError(f"REWARDS_DEPLOYER_{name}: {error}") from None
 
 
 def open_network(settings: Settings, network: Network) -> Chain:
@@ -138,9 +147,10 @@ def make_request(arguments: Arguments, network: Network, deployer: Address) -> R
     def one(name: str, text: str | None) -> Address | None:
         return None if text is None else _parse(name, text)
 
+    require_holders([role for role, texts in arguments.holders.items() if texts], arguments.admin is not None)
     settlers = many("settler")
     if len(settlers) != 1:
-        raise UsageError(f"{len(settlers)} settlers are given; give one --settler ADDRESS")
+        raise UsageError(f"{len(settlers)} settlers are given, {', '.join(settlers)}; give one --settler ADDRESS")
     limit, delay_s = arguments.max_epoch_amount, arguments.timelock_delay_s
     return Request(
         network=network.name,
@@ -333,7 +343,8 @@ def _has_failed(chain: Chain, stored: SignedIntent) -> bool:
 def _send_all(ground: Ground, plan: Plan, journal: Journal, report: OnStage) -> dict[str, Receipt]:
     receipts = {}
     for number, step in enumerate(plan.steps, 1):
-        report(f"{number} of {len(plan.steps)}: {step.purpose} at {checksum(step.address)}, and wait until it is final")
+        # The wait stands first: a narrow terminal cuts the end off.
+        report(f"{number} of {len(plan.steps)}: wait until final: {step.purpose} at {checksum(step.address)}")
         stored = journal.intents.get(step.name)
         if stored is not None:
             receipts[step.name] = ground.sender.resume(stored)

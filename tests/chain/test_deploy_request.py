@@ -61,8 +61,14 @@ def test_no_role_is_the_admin_or_the_token(role: str) -> None:
         ({"publishers": (OTHER, OTHER)}, f"publisher is twice {checksum(OTHER)}"),
         ({"publishers": ()}, "nobody is given as publisher; give --publisher ADDRESS"),
         ({"treasurers": ()}, "nobody is given as treasurer; give --treasurer ADDRESS"),
-        ({"proposers": ()}, "the timelock has no proposer"),
-        ({"cancellers": ()}, "the timelock has no canceller"),
+        ({"proposers": ()}, "nobody is given as proposer; give --proposer ADDRESS"),
+        (
+            {"cancellers": (), "attesters": (), "guardians": ()},
+            (
+                "nobody is given as canceller, attester, guardian; "
+                "give --canceller ADDRESS, --attester ADDRESS, --guardian ADDRESS"
+            ),
+        ),
         ({"admin": OTHER}, f"--proposer {HOLDERS['proposer']} with --admin {OTHER}"),
         ({"admin": OTHER, "proposers": ()}, "--canceller 0x"),
         ({"admin": OTHER, "proposers": (), "cancellers": ()}, "--timelock-delay 3600 with --admin"),
@@ -71,8 +77,8 @@ def test_no_role_is_the_admin_or_the_token(role: str) -> None:
         ({"supply_to": DEPLOYER}, f"--supply-to {checksum(DEPLOYER)} is the deployer"),
         ({"activation_delay_s": 3599}, "--activation-delay 3599: give 3600 to 72000"),
         ({"activation_delay_s": 72_001}, "--activation-delay 72001: give 3600 to 72000"),
-        ({"attesters_required": 2}, "--attesters 2: give 1 to 1"),
-        ({"attesters_required": 0}, "--attesters 0: give 1 to 1"),
+        ({"attesters_required": 2}, "--attesters-required 2: give 1 to 1"),
+        ({"attesters_required": 0}, "--attesters-required 0: give 1 to 1"),
         ({"first_epoch": 2**24 - 1}, "--first-epoch 16777215: give 0 to 16777214"),
         ({"max_epoch_amount": 2**96}, "--max-epoch-amount 79,228,162,514.264337593543950336 is more than"),
         ({"timelock_delay_s": -1}, "--timelock-delay -1 on local"),

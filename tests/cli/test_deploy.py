@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
 from rewards.chain.client import Chain, connect, request
 from rewards.chain.contracts import load_artifact
@@ -27,11 +29,13 @@ from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.plan import find_created_address
 from rewards.chain.sender import Intent, Patience, Sender
 from rewards.chain.signers import LocalSigner
+from rewards.jobs.settings import Settings
 from rewards.units import ZERO_ADDRESS, Address, checksum, keccak
 from tests.chain.conftest import start_anvil
 from tests.chain.grounds import HOLDERS, RICH
 from tests.chain.networks import START
 from tests.cli.conftest import Rewards, Said, clean_environment
+from tests.cli.test_streams import run_on_terminal
 
 KEY = "5ec7e7" * 10 + "beef"
 DEPLOYER = LocalSigner(bytes.fromhex(KEY)).address
@@ -139,7 +143,7 @@ def test_one_command_and_a_second_that_sends_nothing(station: Station) -> None:
     assert {"role": "attester", "in": "CXPTVault", "holder": HOLDERS["attester"]} in plan["roles"]
 
     done = station(*roles(), "--json", "--verbose")
-    assert f"{STEPS} of {STEPS}: transfer of CXPTToken at" in done.err
+    assert f"{STEPS} of {STEPS}: wait until final: transfer of CXPTToken at" in done.err
     answer = done.document
     assert (answer["sent"], station.sent - first) == (STEPS, STEPS)
     assert (answer["chain_id"], answer["network"]) == (IDS[station.network], station.network)
@@ -215,15 +219,21 @@ def test_check_finds_what_was_changed_and_needs_no_key(station: Station, monkeyp
         (roles(attester=DEPLOYER), 2, "deployer and attester are both"),
         (roles(attester="0x12"), 2, "--attester: not a usable address: '0x12'"),
         (roles(supply_to="0x" + "0" * 40), 2, "--supply-to: not a usable address"),
-        (roles(settler=None), 2, "0 settlers are given"),
-        (roles(proposer=None), 2, "the timelock has no proposer"),
+        (roles(settler=None), 2, "nobody is given as settler; give --settler ADDRESS"),
+        ([*roles(), "--settler", RICH], 2, f"2 settlers are given, {HOLDERS['settler']}, {RICH}; give one --settler"),
+        (
+            roles(proposer=None, settler=None),
+            2,
+            "nobody is given as proposer, settler; give --proposer ADDRESS, --settler",
+        ),
+        (roles(admin=RICH, proposer=None, canceller=None, attester=None), 2, "nobody is given as attester; give"),
         (roles(publisher=None), 2, "nobody is given as publisher"),
         (roles(plan="9.5"), 2, "not a plan: '9.5'"),
         (roles(token="0x" + "12" * 20, supply_to=None), 2, "no contract is there"),
         ([*roles(), "--activation-delay", "60"], 2, "--activation-delay 60: give 3600 to 72000"),
         ([*roles(), "--max-epoch-amount", "1e9"], 2, "not an amount of CXPT: '1e9'"),
         ([*roles(), "--max-epoch-amount", "79228162515"], 2, "more than the Vault can hold"),
-        ([*roles(), "--attesters", "2"], 2, "--attesters 2: give 1 to 1"),
+        ([*roles(), "--attesters-required", "2"], 2, "--attesters-required 2: give 1 to 1"),
     ],
 )
 def test_refusals_are_one_line_and_send_nothing(
@@ -404,6 +414,26 @@ def test_missing_key_fee_cap_and_locked_folder_are_named(
         patch.delenv("REWARDS_DEPLOYER_KEY")
         assert "REWARDS_DEPLOYER_KEYSTORE" in station(*roles(), status=2).error
     with monkeypatch.context() as patch:
+        patch.setenv("REWARDS_DEPLOYER_KEY", "12")
+        named = station(*roles(), status=2).error
+        assert "REWARDS_DEPLOYER_KEY: the private key is not 32 bytes in hex" in named
+    keystore = tmp_path / "keystore.json"
+    with monkeypatch.context() as patch:
+        patch.delenv("REWARDS_DEPLOYER_KEY")
+        patch.setenv("REWARDS_DEPLOYER_KEYSTORE", str(keystore))
+        named = station(*roles(), status=2).error
+        assert (
+            f"REWARDS_DEPLOYER_KEYSTORE: the keystore {keystore} needs a password; set REWARDS_KEYSTORE_PASSW" in named
+        )
+        patch.setenv("REWARDS_KEYSTORE_PASSWORD", "correct horse")
+        named = station(*roles(), status=2).error
+        assert f"REWARDS_DEPLOYER_KEYSTORE: the keystore {keystore} cannot be read: No such file" in named
+        keystore.write_text(json.dumps(Account.encrypt(KEY, "battery staple", kdf="pbkdf2", iterations=2)))
+        named = station(*roles(), status=2).error
+        assert "REWARDS_DEPLOYER_KEYSTORE: the keystore does not open; check the file and its password" in named
+        patch.setenv("REWARDS_KEYSTORE_PASSWORD", "battery staple")
+        assert DEPLOYER in station(*roles(), "--dry-run").out
+    with monkeypatch.context() as patch:
         patch.setenv("REWARDS_MAX_FEE_WEI", "7")
         assert "above the cap of 7" in station(*roles(), status=4).error
     (tmp_path / "file").write_text("")
@@ -415,6 +445,26 @@ def test_missing_key_fee_cap_and_locked_folder_are_named(
         expected = f"--out {tmp_path} is a folder; give a file, such as {tmp_path / '31337.json'}"
         assert expected in station(*arguments, status=2).error
     assert station.sent == first
+
+
+def test_help_names_the_environment(rewards: Rewards) -> None:
+    shown = rewards("deploy", "--help").out
+    named = {name.removeprefix("REWARDS_").lower() for name in re.findall("REWARDS_[A-Z_]+", shown)}
+    assert named <= set(Settings.model_fields)
+    assert {"rpc_url", "chain_id", "max_fee_wei", "deployer_key", "deployer_keystore", "keystore_password"} <= named
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+def test_waiting_shows_on_a_terminal_without_being_asked_for(station: Station) -> None:
+    settings = {
+        "REWARDS_RPC_URL": station.url,
+        "REWARDS_DEPLOYER_KEY": KEY,
+        "TMPDIR": str(station.record.parent.parent),
+    }
+    command = "deploy", "--network", "agung", "--out", station.record, *roles()
+    out, err = run_on_terminal(*command, REWARDS_POLL_SECONDS="0.2", **settings)
+    assert f"of {STEPS}: wait until final: deployment of " in err
+    assert ("wait until" in out, "facts verified" in out, KEY in out + err) == (False, True, False)
 
 
 def test_default_endpoint_of_local_is_the_usual_one(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
