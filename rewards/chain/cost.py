@@ -1,6 +1,6 @@
 """What the rest of a deployment costs at most, before anything is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from web3 import Web3
@@ -47,7 +47,7 @@ def require_instructions(chain: Chain, deployer: Address) -> None:
         raise ChainError(f"{error}; it does not run the instructions of Cancun, which the contracts need") from None
 
 
-def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping[str, SignedIntent]) -> Cost:
+def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping[str, Sequence[SignedIntent]]) -> Cost:
     """The chain's own estimate for what can stand by itself, a bound for what needs contracts that do not exist yet.
 
     A chain that charges more gas than the EVM does (for the size of a proof, say) shows it in its own estimates, and the
@@ -63,7 +63,9 @@ def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping
     gas = {name: estimates.get(name, bound * per_mille // 1000) for name, bound in bounds.items()}
     # The sender puts a fifth on top of every estimate.
     limits = {name: limit + limit // 5 for name, limit in gas.items()}
-    limits |= {name: one.gas for name, one in signed.items() if chain.find_receipt(one.transaction) is None}
+    for name, versions in signed.items():
+        if all(chain.find_receipt(one.transaction) is None for one in versions):
+            limits[name] = versions[0].gas
     with chain.translate_errors("asking for the deployer's balance"):
         balance = int(chain.web3.eth.get_balance(Web3.to_checksum_address(checksum(deployer))))
     return Cost(limits, max_fee, balance)

@@ -17,17 +17,17 @@ from rewards.errors import RewardsError, StorageError, UsageError
 @dataclass
 class Journal:
     """`asked` is the request, `bytecodes` the digest of each contract's creation code, `intents` what was signed, by
-    step."""
+    step: the newest first, then what it replaced, any of which may be mined."""
 
     path: Path
     asked: Request
     bytecodes: Mapping[str, str]
-    intents: dict[str, SignedIntent] = field(default_factory=dict)
+    intents: dict[str, tuple[SignedIntent, ...]] = field(default_factory=dict)
 
     def keep(self, step: str, stored: SignedIntent) -> None:
         """Remembers an intent; after the return it is on disk. StorageError when it cannot be, and then nothing may be
         sent."""
-        self.intents[step] = stored
+        self.intents[step] = stored, *self.intents.get(step, ())
         self.write()
 
     def forget(self, step: str) -> None:
@@ -35,7 +35,11 @@ class Journal:
         del self.intents[step]
 
     def write(self) -> None:
-        intents = [{"step": step, **json.loads(stored.to_json())} for step, stored in self.intents.items()]
+        intents = [
+            {"step": step, **json.loads(stored.to_json())}
+            for step, versions in self.intents.items()
+            for stored in versions
+        ]
         known = {"asked": self.asked.to_json(), "bytecodes": self.bytecodes, "intents": intents}
         try:
             write_durably(self.path, json.dumps(known, indent=2) + "\n")
@@ -57,7 +61,10 @@ def read_journal(path: Path) -> Journal | None:
     """The journal in a file, None where there is none; UsageError when it does not read."""
     try:
         known = json.loads(path.read_text())
-        intents = {one.pop("step"): SignedIntent.from_json(json.dumps(one)) for one in known["intents"]}
+        intents: dict[str, tuple[SignedIntent, ...]] = {}
+        for one in known["intents"]:
+            step = one.pop("step")
+            intents[step] = *intents.get(step, ()), SignedIntent.from_json(json.dumps(one))
         return Journal(path, Request.from_json(known["asked"]), dict(known["bytecodes"]), intents)
     except FileNotFoundError:
         return None

@@ -307,10 +307,10 @@ def _require_same(what: str, then: Request, now: Request) -> None:
 def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     """The plan from where an earlier run ended, with its cost."""
     journal = _open_journal(ground)
-    for step, stored in list(journal.intents.items()):
-        if _has_failed(ground.chain, stored):
+    for step, versions in list(journal.intents.items()):
+        if any(_has_failed(ground.chain, stored) for stored in versions):
             journal.forget(step)
-    signed = {step: stored.nonce for step, stored in journal.intents.items()}
+    signed = {step: versions[0].nonce for step, versions in journal.intents.items()}
     counted = ground.chain.count_transactions(ground.request.deployer, "pending")
     plan = make_plan(ground.request, max([counted, *(nonce + 1 for nonce in signed.values())]), signed)
     require_instructions(ground.chain, ground.request.deployer)
@@ -345,12 +345,15 @@ def _send_all(ground: Ground, plan: Plan, journal: Journal, report: OnStage) -> 
     for number, step in enumerate(plan.steps, 1):
         # The wait stands first: a narrow terminal cuts the end off.
         report(f"{number} of {len(plan.steps)}: wait until final: {step.purpose} at {checksum(step.address)}")
-        stored = journal.intents.get(step.name)
-        if stored is not None:
-            receipts[step.name] = ground.sender.resume(stored)
+        intent, sender = Intent(step.purpose, step.to, step.data), ground.sender
+        if step.name not in journal.intents:
+            receipts[step.name] = sender.send(intent, ground.signer, partial(_keep, journal, step))
             continue
-        intent = Intent(step.purpose, step.to, step.data)
-        receipts[step.name] = ground.sender.send(intent, ground.signer, partial(_keep, journal, step))
+        versions = journal.intents[step.name]
+        if sender.is_stuck(*versions):
+            report(f"{number} of {len(plan.steps)}: sign {step.purpose} again for a higher fee")
+            journal.keep(step.name, sender.replace(versions[0], intent, ground.signer))
+        receipts[step.name] = sender.resume(*journal.intents[step.name])
     return receipts
 
 

@@ -98,8 +98,8 @@ class MortalSender(Sender):
         super()._submit(stored)
         self.reach("sent, not mined")
 
-    def _wait_until_final(self, stored: SignedIntent) -> Receipt:
-        receipt = super()._wait_until_final(stored)
+    def _wait_until_final(self, stored: SignedIntent, *replaced: SignedIntent) -> Receipt:
+        receipt = super()._wait_until_final(stored, *replaced)
         self.reach("final")
         return receipt
 

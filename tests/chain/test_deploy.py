@@ -1,7 +1,7 @@
 """A whole deployment: one set of contracts whatever kills the runs, nothing twice, everything verified."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROP
 from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.journal import hold_folder, journal_path, read_journal
 from rewards.chain.plan import digest_bytecode
-from rewards.chain.sender import Intent, Patience, Sender
+from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, Disagreement, StorageError, UsageError
@@ -142,7 +142,7 @@ def test_killed_once_the_next_run_sends_the_rest(embedded: Network, tmp_path: Pa
         deploy(with_mortal_sender(ground, Moment("stored, not sent", number)))
     journal = read_journal(journal_path(ground.path))
     assert journal is not None
-    assert ([one.nonce for one in journal.intents.values()], count(ground)) == (list(range(number)), number - 1)
+    assert ([one.nonce for (one,) in journal.intents.values()], count(ground)) == (list(range(number)), number - 1)
     planned = plan_deployment(ground)
     assert isinstance(planned, Planned)
     assert len(planned.signed) == number
@@ -241,6 +241,91 @@ def test_a_step_that_failed_in_a_block_is_signed_anew(anvil: Network, tmp_path: 
         deploy(replace(ground, signer=mean))
     done = deploy(ground)
     assert (done.sent, count(ground)) == (STEPS, first + 1 + STEPS)
+
+
+@pytest.fixture
+def dear(contracts: Path) -> Iterator[tuple[Network, Callable[[int], None]]]:
+    """A node of its own that mines when it is told to, and what sets the base fee of the next block and mines it."""
+    with start_anvil(contracts, START, "--no-mining") as url:
+        network = make_anvil(url)
+
+        def mine_for(base_fee: int) -> None:
+            request(network.chain, "anvil_setNextBlockBaseFeePerGas", [hex(base_fee)])
+            network.mine()
+
+        yield network, mine_for
+
+
+def read_versions(ground: Ground, step: str) -> tuple[SignedIntent, ...]:
+    journal = read_journal(journal_path(ground.path))
+    assert journal is not None
+    return journal.intents[step]
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_step_whose_fee_became_too_low_is_told_and_replaced(
+    dear: tuple[Network, Callable[[int], None]], tmp_path: Path, dropped: bool
+) -> None:
+    network, mine_for = dear
+    ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
+    high = 10**12
+    impatient = Sender(ground.chain, Patience(polls=3, pause_s=0, pause=lambda _: mine_for(high)))
+    with pytest.raises(ChainError) as caught:
+        deploy(replace(ground, sender=impatient))
+    (low,) = read_versions(ground, "CXPTToken")
+    assert f"deployment of CXPTToken: transaction 0x{low.transaction.hex()} is in no block yet: nonce 0 of " in str(
+        caught.value
+    )
+    assert (
+        f"pays up to {low.max_fee} wei per gas, the base fee is {high}; resume it later: run the same command"
+        in str(caught.value)
+    )
+    if dropped:
+        request(network.chain, "anvil_dropAllTransactions")
+    with pytest.raises(ChainError, match=f"above the cap of {high}; wait or raise it"):
+        deploy(replace(ground, sender=Sender(ground.chain, Patience(), max_fee_cap=high)))
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("sent, not mined", 1)))
+    new, old = read_versions(ground, "CXPTToken")
+    assert (old, new.nonce, new.gas, new.max_fee > 2 * high) == (low, 0, low.gas, True)
+    assert new.priority_fee * 8 >= old.priority_fee * 9
+    done = deploy(ground)
+    assert (done.sent, count(ground)) == (STEPS - 1, STEPS)
+    assert done.deployment.contracts["CXPTToken"].transaction == "0x" + new.transaction.hex()
+
+
+def test_step_that_was_replaced_may_still_be_mined(dear: tuple[Network, Callable[[int], None]], tmp_path: Path) -> None:
+    """The fee falls again before the replacement is sent."""
+    network, mine_for = dear
+    ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("sent, not mined", 1)))
+    mine_for(10**12)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("stored, not sent", 1)))
+    _, old = read_versions(ground, "CXPTToken")
+    # Another node had kept it in its pool; this one may have dropped it.
+    request(network.chain, "anvil_dropAllTransactions")
+    mine_for(10**9)
+    network.chain.web3.eth.send_raw_transaction(old.raw)
+    mine_for(10**9)
+    assert ground.chain.find_receipt(old.transaction) is not None
+    planned = plan_deployment(ground)
+    assert isinstance(planned, Planned)
+    assert "CXPTToken" not in planned.cost.gas
+    done = deploy(ground)
+    assert (done.sent, count(ground)) == (STEPS - 1, STEPS)
+    assert done.deployment.contracts["CXPTToken"].transaction == "0x" + old.transaction.hex()
+
+
+def test_replacement_raises_both_fees_by_an_eighth(embedded: Network) -> None:
+    sender, signer = embedded.sender, embedded.signers[DEPLOYER]
+    intent = Intent("a gift", RICH, b"")
+    first = replace(sender.sign(intent, signer), max_fee=10**13 + 1, priority_fee=10**12 + 1)
+    second = sender.replace(first, intent, signer)
+    assert (second.max_fee, second.priority_fee) == ((10**13 + 1) * 9 // 8 + 1, (10**12 + 1) * 9 // 8 + 1)
+    assert (second.nonce, second.gas) == (first.nonce, first.gas)
+    assert not sender.is_stuck(first)
 
 
 def test_another_use_of_the_key_in_the_middle_stops_before_sending(embedded: Network, tmp_path: Path) -> None:
