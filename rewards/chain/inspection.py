@@ -70,9 +70,10 @@ def inspect_code(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
     """Where every contract that `rewards deploy` made came from, and its code; ChainError when the chain does not
     answer."""
     yield from inspect_record(deployment)
-    for name, record in deployment.contracts.items():
+    for name in _list_known(deployment):
         yield from _inspect_creation(chain, deployment, name)
-        yield from _inspect_code(chain, name, record.address, _list_immutables(deployment, name))
+        address = deployment.contracts[name].address
+        yield from _inspect_code(chain, name, address, _list_immutables(deployment, name))
     if deployment.supply_transaction is not None:
         expected = f"{SUPPLY} from {deployment.asked['deployer']} to {deployment.asked['supply_to']}"
         yield Fact("transfer of the supply", expected, _tell_transfer(chain, deployment))
@@ -101,11 +102,17 @@ def inspect_record(deployment: Deployment) -> Iterator[Fact]:
         yield Fact(f"{field} of the record", str(value), "0x" + held.hex() if isinstance(held, bytes) else str(held))
     supply = "recorded" if request.supply_to else "none"
     yield Fact("transfer of the supply in the record", supply, "recorded" if deployment.supply_transaction else "none")
-    for name, record in made.items():
-        asked, held = _flatten(describe_creation(name, _list_arguments(deployment, name))), _flatten(record.arguments)
+    for name in _list_known(deployment):
+        asked = _flatten(describe_creation(name, _list_arguments(deployment, name)))
+        held = _flatten(made[name].arguments)
         for argument in dict.fromkeys((*asked, *held)):
             label = f"argument {argument} of {name} in the record"
             yield Fact(label, asked.get(argument, "none"), held.get(argument, "none"))
+
+
+def _list_known(deployment: Deployment) -> list[str]:
+    """The contracts of a record that a deployment makes; any other is a fact that differs, and has no artifact."""
+    return [name for name in list_created(Request.from_json(deployment.asked)) if name in deployment.contracts]
 
 
 def _list_arguments(deployment: Deployment, name: str) -> Sequence[Any]:
@@ -117,11 +124,10 @@ def _list_arguments(deployment: Deployment, name: str) -> Sequence[Any]:
 def _flatten(arguments: Mapping[str, Any], above: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for name, value in arguments.items():
-        flat |= (
-            _flatten(value, f"{above}{name}.")
-            if isinstance(value, dict)
-            else {above + name: json.dumps(value, sort_keys=True)}
-        )
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{above}{name}.")
+        else:
+            flat[above + name] = json.dumps(value, sort_keys=True)
     return flat
 
 

@@ -705,6 +705,10 @@ def test_record_without_its_contracts_is_no_success(standing: tuple[Network, Gro
     network, ground = standing
     with pytest.raises(Disagreement, match=r"contracts of the record: expected CXPTToken, .*, UsageEscrow, observed ;"):
         verify_deployment(network.chain, replace(read_deployment(ground.path), contracts={}))
+    deployment = read_deployment(ground.path)
+    more = {**deployment.contracts, "Other": deployment.contracts["UsageEscrow"]}
+    with pytest.raises(Disagreement, match=r"contracts of the record: expected CXPTToken, .*, observed .*, Other, "):
+        verify_deployment(network.chain, replace(deployment, contracts=more))
 
 
 @pytest.mark.parametrize(
