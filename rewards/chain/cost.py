@@ -1,6 +1,6 @@
 """What the rest of a deployment costs at most, before anything is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from web3 import Web3
@@ -47,7 +47,7 @@ def require_instructions(chain: Chain, deployer: Address) -> None:
         raise ChainError(f"{error}; it does not run the instructions of Cancun, which the contracts need") from None
 
 
-def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping[str, SignedIntent]) -> Cost:
+def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping[str, Sequence[SignedIntent]]) -> Cost:
     """The chain's own estimate for what can stand by itself, a bound for what needs contracts that do not exist yet.
 
     A chain that charges more gas than the EVM does (for the size of a proof, say) shows it in its own estimates, and the
@@ -56,16 +56,24 @@ def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping
     chain = sender.chain
     max_fee = sender.choose_fees()[0]
     open_steps = [step for step in plan.steps if step.name not in signed]
-    estimates = {step.name: _estimate(chain, step, deployer) for step in open_steps if _can_stand(chain, plan, step)}
+    standing = [step for step in open_steps if _can_stand(chain, plan, step)]
+    estimates = {step.name: _estimate(chain, step, deployer, bool(signed)) for step in standing}
     bounds = {step.name: bound_gas(step) for step in open_steps}
     per_mille = max([1000, *(-(-gas * 1000 // bounds[name]) for name, gas in estimates.items())])
     gas = {name: estimates.get(name, bound * per_mille // 1000) for name, bound in bounds.items()}
     # The sender puts a fifth on top of every estimate.
     limits = {name: limit + limit // 5 for name, limit in gas.items()}
-    limits |= {name: one.gas for name, one in signed.items() if chain.find_receipt(one.transaction) is None}
+    for name, versions in signed.items():
+        if all(chain.find_receipt(one.transaction) is None for one in versions):
+            limits[name] = versions[0].gas
     with chain.translate_errors("asking for the deployer's balance"):
         balance = int(chain.web3.eth.get_balance(Web3.to_checksum_address(checksum(deployer))))
     return Cost(limits, max_fee, balance)
+
+
+def tell_nothing_sent(resumes: bool) -> str:
+    """The end of a refusal; an earlier run has sent something where this one `resumes` it."""
+    return "nothing more was sent" if resumes else "nothing was sent"
 
 
 def bound_gas(step: Step) -> int:
@@ -86,11 +94,11 @@ def _can_stand(chain: Chain, plan: Plan, step: Step) -> bool:
     return needed is None or chain.has_code(needed)
 
 
-def _estimate(chain: Chain, step: Step, deployer: Address) -> int:
+def _estimate(chain: Chain, step: Step, deployer: Address, resumes: bool) -> int:
     call = {"from": checksum(deployer), "data": step.data, "value": 0}
     if step.to is not None:
         call["to"] = checksum(step.to)
     try:
         return chain.estimate_gas(call)
     except ChainError as error:
-        raise ChainError(f"{step.purpose}: {error}; nothing was sent") from error
+        raise ChainError(f"{step.purpose}: {error}; {tell_nothing_sent(resumes)}") from error

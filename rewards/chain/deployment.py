@@ -91,6 +91,10 @@ def _read_text(value: object, name: str) -> str:
     return value
 
 
+def _read_hash(value: object, _: str) -> str:
+    return "0x" + parse_root(str(value)).hex()
+
+
 def _read_object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"deployment record: {name} is {value!r}; give an object")
@@ -120,7 +124,7 @@ _OPTIONAL: Mapping[str, Callable[[object, str], Any]] = {
     "subscription_manager": _read_address,
     "usage_escrow": _read_address,
     "settler": _read_address,
-    "supply_transaction": _read_text,
+    "supply_transaction": _read_hash,
     "contracts": _read_contracts,
     "asked": _read_object,
 }
@@ -142,14 +146,11 @@ def read_deployment(path: Path) -> Deployment:
 
 
 def require_writable(path: Path) -> None:
-    """Raises UsageError unless a record can be written at `path`: asked before money is spent on what it records."""
-    aside = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.touch()
-        aside.unlink()
-    except OSError as error:
-        raise UsageError(f"cannot write the deployment {path}: {error}; give a folder that can be written") from None
+    """Raises UsageError unless a record can be written at `path`: asked before money is spent on what it records. Leaves
+    nothing behind, no folder either."""
+    folder = next(one for one in path.absolute().parents if os.access(one, os.F_OK))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write the deployment {path}: {folder} refuses; give a folder that can be written")
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -1,22 +1,36 @@
 """A deployment against its chain: code, fixed values, roles and settings, each with what was asked and what stands."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hexbytes import HexBytes
 from web3 import Web3
 from web3.contract import Contract
+from web3.types import FilterParams
 
 from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
-from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
+from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE, WEEK_S, encode_creation
 from rewards.chain.deployment import Deployment
-from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, TIMELOCK, TOKEN, VAULT, digest_bytecode, list_created
+from rewards.chain.networks import is_public
+from rewards.chain.plan import (
+    ESCROW,
+    SUBSCRIPTIONS,
+    TIMELOCK,
+    TOKEN,
+    VAULT,
+    describe_creation,
+    digest_bytecode,
+    list_arguments,
+    list_created,
+)
 from rewards.chain.request import DAY_S, Request
 from rewards.chain.vault import ROLES
 from rewards.errors import ChainError, UsageError
-from rewards.units import PROVIDER, USER, ZERO_ADDRESS, Address, checksum, keccak
+from rewards.units import PROVIDER, SUPPLY, USER, ZERO_ADDRESS, Address, checksum, keccak
 
 _TOKEN_NAME, _TOKEN_SYMBOL, _TOKEN_DECIMALS = b"Cxmpute Token", "CXPT", 18
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -26,6 +40,14 @@ _TIMELOCK_ROLES = {
     "canceller": CANCELLER_ROLE,
     "executor": EXECUTOR_ROLE,
 }
+_FIT_ADMIN = (
+    f"a timelock of at least {WEEK_S} seconds that nobody else administers, with a proposer, a canceller, and nobody who "
+    "is both; or a Safe that two owners must sign"
+)
+_SAFE = [
+    {"type": "function", "name": name, "inputs": [], "outputs": [{"name": "", "type": kind}], "stateMutability": "view"}
+    for name, kind in (("getThreshold", "uint256"), ("getOwners", "address[]"))
+]
 
 
 @dataclass(frozen=True)
@@ -48,11 +70,13 @@ def inspect_code(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
     """Where every contract that `rewards deploy` made came from, and its code; ChainError when the chain does not
     answer."""
     yield from inspect_record(deployment)
-    for name, record in deployment.contracts.items():
+    for name in _list_known(deployment):
         yield from _inspect_creation(chain, deployment, name)
-        yield from _inspect_code(chain, name, record.address, _list_immutables(deployment, name))
+        address = deployment.contracts[name].address
+        yield from _inspect_code(chain, name, address, _list_immutables(deployment, name))
     if deployment.supply_transaction is not None:
-        yield Fact("transfer of the supply", "succeeded", _tell_fate(chain, deployment.supply_transaction))
+        expected = f"{SUPPLY} from {deployment.asked['deployer']} to {deployment.asked['supply_to']}"
+        yield Fact("transfer of the supply", expected, _tell_transfer(chain, deployment))
 
 
 def inspect_record(deployment: Deployment) -> Iterator[Fact]:
@@ -78,6 +102,33 @@ def inspect_record(deployment: Deployment) -> Iterator[Fact]:
         yield Fact(f"{field} of the record", str(value), "0x" + held.hex() if isinstance(held, bytes) else str(held))
     supply = "recorded" if request.supply_to else "none"
     yield Fact("transfer of the supply in the record", supply, "recorded" if deployment.supply_transaction else "none")
+    for name in _list_known(deployment):
+        asked = _flatten(describe_creation(name, _list_arguments(deployment, name)))
+        held = _flatten(made[name].arguments)
+        for argument in dict.fromkeys((*asked, *held)):
+            label = f"argument {argument} of {name} in the record"
+            yield Fact(label, asked.get(argument, "none"), held.get(argument, "none"))
+
+
+def _list_known(deployment: Deployment) -> list[str]:
+    """The contracts of a record that a deployment makes; any other is a fact that differs, and has no artifact."""
+    return [name for name in list_created(Request.from_json(deployment.asked)) if name in deployment.contracts]
+
+
+def _list_arguments(deployment: Deployment, name: str) -> Sequence[Any]:
+    """What the constructor of a contract was given, if it was what was asked for."""
+    at = {TOKEN: deployment.token, TIMELOCK: deployment.admin, VAULT: deployment.vault}
+    return list_arguments(Request.from_json(deployment.asked), name, at)
+
+
+def _flatten(arguments: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in arguments.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{above}{name}.")
+        else:
+            flat[above + name] = json.dumps(value, sort_keys=True)
+    return flat
 
 
 def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
@@ -93,7 +144,9 @@ def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
     if deployment.timelock is not None:
         yield from look.at_timelock(deployment.timelock)
     else:
-        yield from inspect_admin(chain, Request.from_json(deployment.asked))
+        request = Request.from_json(deployment.asked)
+        yield from inspect_admin_kind(chain, request)
+        yield from inspect_admin(chain, request)
     yield from look.at_vault()
     yield from look.at_subscriptions(subscriptions)
     yield from look.at_escrow(escrow)
@@ -124,6 +177,58 @@ def inspect_admin(chain: Chain, request: Request) -> Iterator[Fact]:
         yield Fact(f"role of the {who} {account} in the timelock", "none", ", ".join(held) or "none")
 
 
+def inspect_admin_kind(chain: Chain, request: Request) -> Iterator[Fact]:
+    """That no single key can act through the admin that a public Vault is given, nor in less than a week."""
+    if request.admin is None or request.admin_unchecked or not is_public(request.network):
+        return
+    fits, found = _judge_admin(chain, request.admin)
+    yield Fact("admin", _FIT_ADMIN, _FIT_ADMIN if fits else found)
+
+
+def _judge_admin(chain: Chain, admin: Address) -> tuple[bool, str]:
+    """Whether a public Vault may have this admin, and what it is."""
+    timelock = bind_contract(chain.web3, TIMELOCK, admin)
+    delay = _ask_if_there(chain, timelock, "getMinDelay")
+    if delay is not None:
+        held = _list_holders(chain, timelock, admin)
+        proposers, cancellers = held["proposer"], held["canceller"]
+        fits = delay >= WEEK_S and proposers and cancellers and not proposers & cancellers
+        told = ", ".join(f"{label} {_join(held[label])}" for label in ("administrator", "proposer", "canceller"))
+        return bool(fits and held["administrator"] <= {admin}), f"a timelock of {delay} seconds ({told})"
+    safe = chain.web3.eth.contract(Web3.to_checksum_address(checksum(admin)), abi=_SAFE)
+    threshold, owners = (_ask_if_there(chain, safe, name) for name in ("getThreshold", "getOwners"))
+    if threshold is None or not owners:
+        return False, "neither (it answers no getMinDelay(), nor getThreshold() and getOwners())"
+    return threshold >= 2, f"a Safe that {threshold} of {len(owners)} owners must sign"
+
+
+def _ask_if_there(chain: Chain, contract: Contract, function: str) -> Any:
+    """What a contract answers, None when it does not know the function: each node words that in its own way."""
+    try:
+        with chain.translate_errors(f"calling {function} of the admin"):
+            return contract.functions[function]().call()
+    except ChainError:
+        return None
+
+
+def _list_holders(chain: Chain, timelock: Contract, address: Address) -> dict[str, set[Address]]:
+    """Who holds each role of a timelock that was there before. Since which block it stands is not known."""
+    granted, last = timelock.events.RoleGranted(), chain.head().number
+    query: FilterParams = {"address": timelock.address, "topics": [granted.topic], "fromBlock": 0, "toBlock": last}
+    try:
+        with chain.translate_errors("reading who was given a role of the admin"):
+            logs = list(chain.web3.eth.get_logs(query))
+    except ChainError:
+        # A node that refuses so wide a range is asked piece by piece, which takes minutes on an old chain.
+        logs = list(chain.logs(address, [granted.topic], 0, last))
+    accounts = {str(granted.process_log(log)["args"]["account"]) for log in logs}
+    with chain.translate_errors("asking the admin for roles"):
+        return {
+            label: {Address(a.lower()) for a in accounts if timelock.functions.hasRole(role, a).call()}
+            for label, role in _TIMELOCK_ROLES.items()
+        }
+
+
 def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:
     """That a token calls itself CXPT; also one that was there before."""
     contract = bind_contract(chain.web3, TOKEN, token)
@@ -132,9 +237,19 @@ def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:
             yield Fact(f"{function} of the token", expected, str(contract.functions[function]().call()))
 
 
-def _tell_fate(chain: Chain, transaction: str) -> str:
-    found = chain.find_receipt(bytes.fromhex(transaction[2:]))
-    return "unknown" if found is None else "succeeded" if found["status"] == 1 else "failed"
+def _tell_transfer(chain: Chain, deployment: Deployment) -> str:
+    """What the transaction moved of the token that is recorded as the transfer of the supply."""
+    transfer = bind_contract(chain.web3, TOKEN, deployment.token).events.Transfer()
+    found = chain.find_receipt(bytes.fromhex((deployment.supply_transaction or "")[2:]))
+    if found is None or found["status"] != 1:
+        return "unknown transaction" if found is None else "failed transaction"
+    ours = [
+        log
+        for log in found["logs"]
+        if (log["address"].lower(), log["topics"][0].to_0x_hex()) == (deployment.token, transfer.topic)
+    ]
+    moved = [transfer.process_log(log)["args"] for log in ours]
+    return ", ".join(_plain(f"{one['value']} from {one['from']} to {one['to']}") for one in moved) or "no transfer"
 
 
 def _inspect_creation(chain: Chain, deployment: Deployment, name: str) -> Iterator[Fact]:
@@ -149,6 +264,10 @@ def _inspect_creation(chain: Chain, deployment: Deployment, name: str) -> Iterat
     block = f"{record.block} {record.block_hash}"
     yield Fact(f"block of {name}", block, f"{found['blockNumber']} 0x{bytes(found['blockHash']).hex()}")
     yield Fact(f"deployer of {name}", str(deployment.asked["deployer"]), str(found["from"]).lower())
+    with chain.translate_errors(f"asking for the transaction of {name}"):
+        sent = bytes(chain.web3.eth.get_transaction(HexBytes(record.transaction))["input"])
+    expected = encode_creation(name, _list_arguments(deployment, name))
+    yield Fact(f"creation code and arguments of {name}", _digest(expected), _digest(sent))
 
 
 def _inspect_code(chain: Chain, name: str, address: Address, expected: Mapping[str, bytes]) -> Iterator[Fact]:

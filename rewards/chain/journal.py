@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rewards.chain.deployment import write_durably
+from rewards.chain.request import Request
 from rewards.chain.sender import SignedIntent
 from rewards.errors import RewardsError, StorageError, UsageError
 
@@ -17,27 +17,30 @@ from rewards.errors import RewardsError, StorageError, UsageError
 @dataclass
 class Journal:
     """`asked` is the request, `bytecodes` the digest of each contract's creation code, `intents` what was signed, by
-    step."""
+    step: the newest first, then what it replaced, any of which may be mined."""
 
     path: Path
-    asked: Mapping[str, Any]
+    asked: Request
     bytecodes: Mapping[str, str]
-    intents: dict[str, SignedIntent] = field(default_factory=dict)
+    intents: dict[str, tuple[SignedIntent, ...]] = field(default_factory=dict)
 
     def keep(self, step: str, stored: SignedIntent) -> None:
         """Remembers an intent; after the return it is on disk. StorageError when it cannot be, and then nothing may be
         sent."""
-        self.intents[step] = stored
+        self.intents[step] = stored, *self.intents.get(step, ())
         self.write()
 
     def forget(self, step: str) -> None:
-        """Drops an intent that can never take effect, so that its step is signed anew."""
+        """Drops an intent that can never take effect, so that its step is signed anew; the file keeps it until then."""
         del self.intents[step]
-        self.write()
 
     def write(self) -> None:
-        intents = [{"step": step, **json.loads(stored.to_json())} for step, stored in self.intents.items()]
-        known = {"asked": self.asked, "bytecodes": self.bytecodes, "intents": intents}
+        intents = [
+            {"step": step, **json.loads(stored.to_json())}
+            for step, versions in self.intents.items()
+            for stored in versions
+        ]
+        known = {"asked": self.asked.to_json(), "bytecodes": self.bytecodes, "intents": intents}
         try:
             write_durably(self.path, json.dumps(known, indent=2) + "\n")
         except OSError as error:
@@ -51,15 +54,18 @@ class Journal:
 
 def journal_path(record: Path) -> Path:
     """Where the journal of a record is: beside it."""
-    return record.with_name(f"{record.stem}.partial.json")
+    return record.with_name(f"{record.name}.partial")
 
 
 def read_journal(path: Path) -> Journal | None:
     """The journal in a file, None where there is none; UsageError when it does not read."""
     try:
         known = json.loads(path.read_text())
-        intents = {one.pop("step"): SignedIntent.from_json(json.dumps(one)) for one in known["intents"]}
-        return Journal(path, dict(known["asked"]), dict(known["bytecodes"]), intents)
+        intents: dict[str, tuple[SignedIntent, ...]] = {}
+        for one in known["intents"]:
+            step = one.pop("step")
+            intents[step] = *intents.get(step, ()), SignedIntent.from_json(json.dumps(one))
+        return Journal(path, Request.from_json(known["asked"]), dict(known["bytecodes"]), intents)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RewardsError) as error:
@@ -70,13 +76,36 @@ def read_journal(path: Path) -> Journal | None:
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Keeps other deployments away from a folder for as long as the block runs; StorageError when one is at work."""
-    held = os.open(folder, os.O_RDONLY)
+    """Makes a folder and keeps other deployments away from it for as long as the block runs; StorageError when one is at
+    work there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be opened: {error.strerror}; give a folder that can be written") from None
+    with _lock(held, f"another deployment is at work in {folder}"):
+        yield
+
+
+@contextmanager
+def hold_key(lock: Path, whose: str) -> Iterator[None]:
+    """Keeps other deployments away from a key, whose nonces they would take; StorageError when one is at work with it.
+    The file stays: to remove it would let in two at once."""
+    try:
+        held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StorageError(f"{lock} cannot be opened: {error.strerror}; another user made it, see what it is") from None
+    with _lock(held, f"another deployment by {whose} is at work"):
+        yield
+
+
+@contextmanager
+def _lock(held: int, otherwise: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StorageError(f"another deployment is at work in {folder}; wait until it ends") from None
+            raise StorageError(f"{otherwise}; wait until it ends") from None
         yield
     finally:
         os.close(held)

@@ -30,6 +30,11 @@ NETWORKS = {
 }
 
 
+def is_public(name: str) -> bool:
+    """Whether other people's money is on a network; so it is on one that has no name here."""
+    return name not in NETWORKS or NETWORKS[name].public
+
+
 class DevelopmentChain(Chain):
     """A node of one's own: what is in a block stays, so nobody waits for blocks that nobody mines."""
 

@@ -38,7 +38,10 @@ class Step:
 
     @property
     def purpose(self) -> str:
-        return f"deployment of {self.contract}" if self.creates else f"{self.function} of {self.contract}"
+        if self.creates:
+            return f"deployment of {self.contract}"
+        # A grant says nothing without its role and account, which are its name.
+        return f"{self.name} of the timelock" if self.function == "grantRole" else f"{self.function} of {self.contract}"
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,40 @@ def make_plan(request: Request, next_nonce: int, signed: Mapping[str, int] | Non
     """The steps; those in `signed` keep their nonce, the others take the next ones. The same request and nonces give the
     same addresses."""
     made = _Steps(request.deployer, next_nonce, signed or {})
-    token = request.token or made.create(TOKEN, ())
-    admin = request.admin
-    if admin is None:
-        delay_s = WEEK_S if request.timelock_delay_s is None else request.timelock_delay_s
-        admin = made.create(TIMELOCK, timelock_arguments(delay_s, request.deployer))
-        for name, function, arguments in timelock_calls(request.proposers, request.cancellers, request.deployer):
-            made.call(name, TIMELOCK, admin, function, arguments)
-    vault = made.create(VAULT, request.settings(admin).arguments(token))
-    offers = [(offer.price, offer.days * DAY_S) for offer in request.offers]
-    subscriptions = made.create(SUBSCRIPTIONS, (checksum(vault), checksum(admin), offers))
-    escrow = made.create(ESCROW, (checksum(vault), checksum(admin), checksum(request.settler)))
+    at: dict[str, Address] = {}
+    for contract, given in ((TOKEN, request.token), (TIMELOCK, request.admin), (VAULT, None)):
+        at[contract] = given or made.create(contract, list_arguments(request, contract, at))
+        if contract == TIMELOCK and given is None:
+            for name, function, arguments in timelock_calls(request.proposers, request.cancellers, request.deployer):
+                made.call(name, TIMELOCK, at[TIMELOCK], function, arguments)
+    token, admin, vault = at.values()
+    subscriptions, escrow = (made.create(name, list_arguments(request, name, at)) for name in (SUBSCRIPTIONS, ESCROW))
     if request.supply_to is not None:
         made.call("supply", TOKEN, token, "transfer", (checksum(request.supply_to), SUPPLY))
     plan = Plan(tuple(made.steps), token, admin, vault, subscriptions, escrow)
     _refuse_contracts_as_holders(request, plan)
     return plan
+
+
+def list_arguments(request: Request, contract: str, at: Mapping[str, Address]) -> Sequence[Any]:
+    """What the constructor of a contract is given; `at` has the addresses of token, admin and Vault that it names."""
+    if contract == TIMELOCK:
+        delay_s = WEEK_S if request.timelock_delay_s is None else request.timelock_delay_s
+        return timelock_arguments(delay_s, request.deployer)
+    if contract == VAULT:
+        return request.settings(at[TIMELOCK]).arguments(at[TOKEN])
+    if contract == SUBSCRIPTIONS:
+        offers = [(offer.price, offer.days * DAY_S) for offer in request.offers]
+        return checksum(at[VAULT]), checksum(at[TIMELOCK]), offers
+    if contract == ESCROW:
+        return checksum(at[VAULT]), checksum(at[TIMELOCK]), checksum(request.settler)
+    return ()
+
+
+def describe_creation(contract: str, arguments: Sequence[Any]) -> dict[str, Any]:
+    """The arguments of a constructor by name, as JSON."""
+    found = [entry for entry in load_artifact(contract).abi if entry["type"] == "constructor"]
+    return name_arguments(found[0].get("inputs", ()) if found else (), arguments)
 
 
 def _refuse_contracts_as_holders(request: Request, plan: Plan) -> None:
@@ -98,7 +119,7 @@ class _Steps:
     def create(self, contract: str, arguments: Sequence[Any]) -> Address:
         nonce = self._take_nonce(contract)
         address = find_created_address(self._deployer, nonce)
-        known = name_arguments(_find_constructor(contract), arguments)
+        known = describe_creation(contract, arguments)
         self.steps.append(Step(contract, contract, "", nonce, address, known, encode_creation(contract, arguments)))
         return address
 
@@ -113,11 +134,6 @@ class _Steps:
             return self._signed[name]
         self._next += 1
         return self._next - 1
-
-
-def _find_constructor(contract: str) -> Sequence[Any]:
-    found = [entry for entry in load_artifact(contract).abi if entry["type"] == "constructor"]
-    return found[0].get("inputs", ()) if found else ()
 
 
 def name_arguments(inputs: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:

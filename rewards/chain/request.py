@@ -1,6 +1,6 @@
 """What a deployment is asked for: who holds which role, and the settings. Checked before anything is sent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,7 @@ class Request:
     activation_delay_s: int = 12 * HOUR_S
     attesters_required: int = 1
     max_epoch_amount: int = MAX_AMOUNT
+    admin_unchecked: bool = False
 
     def holders(self) -> Iterator[tuple[str, Address]]:
         """Every key that must be another than all the others, with what it is for."""
@@ -105,6 +106,7 @@ class Request:
             "deployer": self.deployer,
             "token": self.token,
             "admin": self.admin,
+            "admin_unchecked": self.admin_unchecked,
             "proposer": list(self.proposers),
             "canceller": list(self.cancellers),
             "timelock_delay": self.timelock_delay_s,
@@ -117,7 +119,7 @@ class Request:
             "supply_to": self.supply_to,
             "first_epoch": self.first_epoch,
             "activation_delay": self.activation_delay_s,
-            "attesters": self.attesters_required,
+            "attesters_required": self.attesters_required,
             "max_epoch_amount": str(self.max_epoch_amount),
         }
 
@@ -150,8 +152,9 @@ class Request:
                 supply_to=one("supply_to"),
                 first_epoch=int(known["first_epoch"]),
                 activation_delay_s=int(known["activation_delay"]),
-                attesters_required=int(known["attesters"]),
+                attesters_required=int(known["attesters_required"]),
                 max_epoch_amount=int(known["max_epoch_amount"]),
+                admin_unchecked=bool(known["admin_unchecked"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"what was asked for does not read ({error!r}); restore the record") from None
@@ -159,10 +162,8 @@ class Request:
 
 def check_request(request: Request, network: Network) -> None:
     """Raises UsageError naming what no deployment may have, before anything is asked of the chain."""
+    require_holders([role for role, _ in request.holders()], request.admin is not None)
     _check_administration(request, network)
-    for role in ("publishers", "attesters", "guardians", "treasurers"):
-        if not getattr(request, role):
-            raise UsageError(f"nobody is given as {role[:-1]}; give --{role[:-1]} ADDRESS")
     held: dict[Address, str] = {}
     for role, account in request.holders():
         if account in held:
@@ -178,6 +179,15 @@ def check_request(request: Request, network: Network) -> None:
     _check_numbers(request, network)
 
 
+def require_holders(given: Collection[str], has_admin: bool) -> None:
+    """Raises UsageError naming every role that nobody is given; an admin that exists has proposers of its own."""
+    needed = ("publisher", "attester", "guardian", "treasurer", "settler")
+    missing = [role for role in (*(() if has_admin else ("proposer", "canceller")), *needed) if role not in given]
+    if missing:
+        options = ", ".join(f"--{role} ADDRESS" for role in missing)
+        raise UsageError(f"nobody is given as {', '.join(missing)}; give {options}")
+
+
 def _check_administration(request: Request, network: Network) -> None:
     if request.admin is not None:
         given = {"proposer": request.proposers, "canceller": request.cancellers}
@@ -186,9 +196,8 @@ def _check_administration(request: Request, network: Network) -> None:
             if values:
                 raise UsageError(f"--{name} {values[0]} with --admin {request.admin}: give one or the other")
         return
-    for name, accounts in (("proposer", request.proposers), ("canceller", request.cancellers)):
-        if not accounts:
-            raise UsageError(f"the timelock has no {name}; give --{name} ADDRESS, or --admin of one that exists")
+    if request.admin_unchecked:
+        raise UsageError("--admin-unchecked without --admin: a timelock that is deployed is checked; leave it out")
     delay = request.timelock_delay_s
     if delay is None or delay < 0 or (network.public and delay < WEEK_S):
         raise UsageError(
@@ -200,7 +209,7 @@ def _check_numbers(request: Request, network: Network) -> None:
     bounds = {
         "--first-epoch": (request.first_epoch, 0, FIRST_EPOCH_BOUND - 1),
         "--activation-delay": (request.activation_delay_s, MIN_ACTIVATION_S, MAX_ACTIVATION_S),
-        "--attesters": (request.attesters_required, 1, min(255, len(request.attesters))),
+        "--attesters-required": (request.attesters_required, 1, min(255, len(request.attesters))),
     }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
@@ -217,17 +226,28 @@ def _check_numbers(request: Request, network: Network) -> None:
         )
 
 
-def compare_requests(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Arguments that differ, each with both values."""
-    names = dict.fromkeys((*then, *now))
-    return [
-        f"--{name.replace('_', '-')} was {_tell(then.get(name))}, is now {_tell(now.get(name))}"
-        for name in names
-        if then.get(name) != now.get(name)
-    ]
+def compare_requests(then: Request, now: Request) -> list[str]:
+    """What differs, as a person gives it, each with both values."""
+    old, new = _list_options(then), _list_options(now)
+    differences = [f"{name} was {value}, is now {new[name]}" for name, value in old.items() if value != new[name]]
+    if then.deployer != now.deployer:
+        was = checksum(then.deployer)
+        differences.append(f"the deployer's key is that of {checksum(now.deployer)}, was that of {was}: give that one")
+    return differences
+
+
+def _list_options(request: Request) -> dict[str, str]:
+    known = request.to_json()
+    del known["deployer"]
+    known["network"] = f"{known['network']} (chain {known.pop('chain_id')})"
+    limit = request.max_epoch_amount
+    known["max_epoch_amount"] = None if limit == MAX_AMOUNT else format_cxpt(limit).replace(",", "")
+    return {f"--{name.replace('_', '-')}": _tell(value) for name, value in known.items()}
 
 
 def _tell(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
+        return ", ".join(map(str, value)) or "not given"
+    if isinstance(value, bool):
+        return "given" if value else "not given"
+    return "not given" if value is None else str(value)

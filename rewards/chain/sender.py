@@ -95,12 +95,22 @@ class Sender:
         self._submit(stored)
         return self._wait_until_final(stored)
 
-    def resume(self, stored: SignedIntent) -> Receipt:
-        """Finishes an intent that was signed before: asks the chain first, sends the same bytes only if unknown."""
+    def resume(self, stored: SignedIntent, *replaced: SignedIntent) -> Receipt:
+        """Finishes an intent that was signed before: asks the chain first, sends the same bytes only if unknown. What it
+        `replaced` may have been mined in its place."""
         if stored.chain_id != self.chain.chain_id:
             raise ChainError(f"{stored.purpose} was signed for chain {stored.chain_id}, not {self.chain.chain_id}")
-        self._submit_if_unknown(stored)
-        return self._wait_until_final(stored)
+        self._submit_if_unknown(stored, *replaced)
+        return self._wait_until_final(stored, *replaced)
+
+    def is_stuck(self, stored: SignedIntent, *replaced: SignedIntent) -> bool:
+        """Whether an intent is in no block, and pays less than the chain asks now."""
+        base_fee, tip = self._ask_for_fees()
+        return stored.max_fee < (base_fee or 0) + tip and self._find_mined(stored, *replaced)[1] is None
+
+    def replace(self, stored: SignedIntent, intent: Intent, signer: Signer) -> SignedIntent:
+        """The same intent signed again: the same nonce and gas, fees that a node takes it for. Sends nothing."""
+        return self._sign(intent, signer, stored.nonce, stored.gas, stored)
 
     def sign(self, intent: Intent, signer: Signer) -> SignedIntent:
         """The signed transaction at the sender's next nonce; ChainError when it would revert or fees pass the cap."""
@@ -114,27 +124,46 @@ class Sender:
         gas = estimate + estimate // 5
         if gas > GAS_LIMIT:
             raise ChainError(f"{intent.purpose} needs {gas} gas, more than the {GAS_LIMIT} of a transaction; split it")
-        max_fee, priority_fee, fees = self.choose_fees()
-        nonce = self.chain.count_transactions(signer.address, "pending")
-        del call["from"]
+        return self._sign(intent, signer, self.chain.count_transactions(signer.address, "pending"), gas)
+
+    def _sign(
+        self, intent: Intent, signer: Signer, nonce: int, gas: int, replaced: SignedIntent | None = None
+    ) -> SignedIntent:
+        max_fee, priority_fee, fees = self.choose_fees(replaced)
+        call = {"data": intent.data, "value": 0} | ({} if intent.to is None else {"to": checksum(intent.to)})
         raw = signer.sign_transaction(call | fees | {"gas": gas, "nonce": nonce, "chainId": self.chain.chain_id})
         return SignedIntent(
             intent.purpose, self.chain.chain_id, signer.address, nonce, gas, max_fee, priority_fee, raw, keccak(raw)
         )
 
-    def choose_fees(self) -> tuple[int, int, dict[str, int]]:
+    def choose_fees(self, replaced: SignedIntent | None = None) -> tuple[int, int, dict[str, int]]:
         """Highest fee, tip, and both as fields of a transaction; ChainError when the highest passes the cap."""
-        eth = self.chain.web3.eth
-        with self.chain.translate_errors("asking for fees"):
-            base_fee = eth.get_block("latest").get("baseFeePerGas")
-            tip = eth.gas_price if base_fee is None else eth.max_priority_fee
+        base_fee, tip = self._ask_for_fees()
         # Twice the base fee outlasts six full blocks in a row.
         max_fee = tip if base_fee is None else 2 * base_fee + tip
+        if replaced is not None:
+            # Nodes take no replacement that raises either fee by less than an eighth.
+            max_fee, tip = max(max_fee, -(-replaced.max_fee * 9 // 8)), max(tip, -(-replaced.priority_fee * 9 // 8))
         if self._max_fee_cap is not None and max_fee > self._max_fee_cap:
             raise ChainError(f"a fee of {max_fee} wei per gas, above the cap of {self._max_fee_cap}; wait or raise it")
         if base_fee is None:
             return max_fee, max_fee, {"gasPrice": max_fee}
         return max_fee, tip, {"maxFeePerGas": max_fee, "maxPriorityFeePerGas": tip}
+
+    def _ask_for_fees(self) -> tuple[int | None, int]:
+        """The base fee, None where the chain has none, and the tip or there the gas price."""
+        eth = self.chain.web3.eth
+        with self.chain.translate_errors("asking for fees"):
+            base_fee = eth.get_block("latest").get("baseFeePerGas")
+            return base_fee, eth.gas_price if base_fee is None else eth.max_priority_fee
+
+    def _find_mined(self, *versions: SignedIntent) -> tuple[SignedIntent, TxReceipt | None]:
+        """The version that is in a block, with its receipt; the first one without any."""
+        for version in versions:
+            found = self.chain.find_receipt(version.transaction)
+            if found is not None:
+                return version, found
+        return versions[0], None
 
     def _submit(self, stored: SignedIntent) -> None:
         try:
@@ -146,29 +175,37 @@ class Sender:
             if not self.chain.knows_transaction(stored.transaction):
                 raise ChainError(f"{error}; nonce {stored.nonce} of {stored.sender}, safe to resume") from error
 
-    def _submit_if_unknown(self, stored: SignedIntent) -> None:
+    def _submit_if_unknown(self, stored: SignedIntent, *replaced: SignedIntent) -> None:
         if self.chain.knows_transaction(stored.transaction):
             return
-        used = self.chain.count_transactions(stored.sender, "latest")
-        if used > stored.nonce and not self.chain.knows_transaction(stored.transaction):
+        if self.chain.count_transactions(stored.sender, "latest") <= stored.nonce:
+            self._submit(stored)
+        elif not any(self.chain.knows_transaction(version.transaction) for version in (stored, *replaced)):
             raise ChainError(
                 f"{stored.purpose}: nonce {stored.nonce} of {stored.sender} went to another transaction; "
                 f"0x{stored.transaction.hex()} can never be mined, decide anew from the chain"
             )
-        self._submit(stored)
 
-    def _wait_until_final(self, stored: SignedIntent) -> Receipt:
+    def _wait_until_final(self, stored: SignedIntent, *replaced: SignedIntent) -> Receipt:
         """Polls until the block of the transaction is final; sends again what a reorganisation put out."""
         found: TxReceipt | None = None
         for _ in range(self._patience.polls):
-            last, found = found, self.chain.find_receipt(stored.transaction)
+            last, (mined, found) = found, self._find_mined(stored, *replaced)
             if found is None and last is not None:
-                self._submit_if_unknown(stored)
+                self._submit_if_unknown(stored, *replaced)
             elif found is not None and self._is_final(found):
-                return self._finish(stored, found)
+                return self._finish(mined, found)
             self._patience.pause(self._patience.pause_s)
-        state = "is in no block yet" if found is None else f"is in block {found['blockNumber']}, not final yet"
-        raise ChainError(f"{stored.purpose}: transaction 0x{stored.transaction.hex()} {state}; resume it later")
+        state = self._describe_wait(stored) if found is None else f"is in block {found['blockNumber']}, not final yet"
+        raise ChainError(
+            f"{stored.purpose}: transaction 0x{stored.transaction.hex()} {state}; resume it later: run the same command again"
+        )
+
+    def _describe_wait(self, stored: SignedIntent) -> str:
+        base_fee, price = self._ask_for_fees()
+        asked = f"the gas price is {price}" if base_fee is None else f"the base fee is {base_fee}"
+        paid = f"nonce {stored.nonce} of {stored.sender} pays up to {stored.max_fee} wei per gas"
+        return f"is in no block yet: {paid}, {asked}"
 
     def _is_final(self, found: TxReceipt) -> bool:
         number = found["blockNumber"]

@@ -41,6 +41,10 @@ def deploy(
     admin: Annotated[
         str | None, _address("--admin", "Timelock or multisig that exists; else a timelock is deployed.")
     ] = None,
+    admin_unchecked: Annotated[
+        bool,
+        typer.Option("--admin-unchecked", help="Take an --admin that is no timelock of a week and no Safe of two."),
+    ] = False,
     token: Annotated[str | None, _address("--token", "CXPT that exists; else it is deployed.")] = None,
     supply_to: Annotated[
         str | None, _address("--supply-to", "Gets the whole supply; else the deployer keeps it.")
@@ -55,7 +59,9 @@ def deploy(
     activation_delay: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="From publication to claims.")
     ] = 43_200,
-    attesters: Annotated[int, typer.Option(min=1, metavar="N", help="Confirmations that a root needs.")] = 1,
+    attesters_required: Annotated[
+        int, typer.Option("--attesters-required", min=1, metavar="N", help="Confirmations that a root needs.")
+    ] = 1,
     max_epoch_amount: Annotated[
         str | None, _text("--max-epoch-amount", "CXPT", "Most that an epoch may add to a pool.")
     ] = None,
@@ -70,6 +76,10 @@ def deploy(
     """Deploy every contract with the deployer's key, hand all roles over, verify and record it.
 
     Run again, it goes on where it ended, or verifies what stands; nothing is sent twice.
+
+    Reads REWARDS_RPC_URL, REWARDS_DEPLOYER_KEYSTORE with REWARDS_KEYSTORE_PASSWORD
+    or REWARDS_DEPLOYER_KEY, REWARDS_CHAIN_ID for a custom network,
+    REWARDS_MAX_FEE_WEI, REWARDS_CONFIRMATIONS and REWARDS_POLL_SECONDS.
     """
     from rewards.jobs.deploy import Arguments, Planned, check_deployment, plan_deployment, survey
     from rewards.jobs.deploy import deploy as deploy_contracts
@@ -87,12 +97,13 @@ def deploy(
         },
         token=token,
         admin=admin,
+        admin_unchecked=admin_unchecked,
         supply_to=supply_to,
         plans=plan or (),
         timelock_delay_s=timelock_delay,
         first_epoch=first_epoch,
         activation_delay_s=activation_delay,
-        attesters_required=attesters,
+        attesters_required=attesters_required,
         max_epoch_amount=max_epoch_amount,
     )
     if check and (dry_run or arguments != Arguments(holders=dict.fromkeys(arguments.holders, ()))):
@@ -138,6 +149,9 @@ def _print_plan(planned: "Planned", as_json: bool) -> None:
     print_table({"step": "right", "what": "left", "address": "left", "nonce": "right", "gas at most": "right"},
                 _list_steps(planned))  # fmt: skip
     print_table({"role": "left", "in": "left", "holder": "left"}, _list_roles(planned))
+    print_table({"setting": "left", "value": "left"}, _list_settings(planned))
+    if _keeps_supply(planned):
+        print_lines([f"the whole supply stays with the deployer {request.deployer}; --supply-to ADDRESS gives it away"])
     print_pairs(
         [
             ("gas at most", f"{sum(cost.gas.values()):,}"),
@@ -173,6 +187,28 @@ def _list_roles(planned: "Planned") -> Iterator[tuple[str, str, str]]:
     yield "none", "", f"{request.deployer} (the deployer)"
 
 
+def _list_settings(planned: "Planned") -> Iterator[tuple[str, str]]:
+    from rewards.units import MAX_AMOUNT, format_cxpt
+
+    request = planned.request
+    settings = request.settings(planned.plan.admin)
+    yield "first epoch", str(settings.first_epoch)
+    yield "activation delay", f"{settings.activation_delay_s} s"
+    yield "attesters needed", f"{settings.attesters_required} of {len(settings.attesters)}"
+    limit = request.max_epoch_amount
+    yield "limit of an epoch", "none" if limit == MAX_AMOUNT else f"{format_cxpt(limit)} CXPT for each pool"
+    shares = {"protocol": settings.protocol_bp, "providers": settings.provider_bp, "users": settings.user_bp}
+    yield "split", ", ".join(f"{name} {bp / 100:g} %" for name, bp in shares.items())
+    for number, offer in enumerate(request.offers):
+        yield f"plan {number}", f"{format_cxpt(offer.price)} CXPT for {offer.days} days"
+    if not request.offers:
+        yield "plans", "none"
+
+
+def _keeps_supply(planned: "Planned") -> bool:
+    return planned.request.token is None and planned.request.supply_to is None
+
+
 def _print_plan_json(planned: "Planned") -> None:
     request, cost = planned.request, planned.cost
     steps = [
@@ -190,7 +226,9 @@ def _print_plan_json(planned: "Planned") -> None:
     money = {"gas": sum(cost.gas.values()), "max_fee_wei": str(cost.max_fee), "need_wei": str(cost.need)}
     money |= {"balance_wei": str(cost.balance), "shortfall_wei": str(cost.shortfall)}
     roles = [{"role": role, "in": home, "holder": holder} for role, home, holder in _list_roles(planned)]
-    answer = {"asked": request.to_json(), "steps": steps, "roles": roles, **money, "record": str(planned.path)}
+    settings = [{"setting": name, "value": value} for name, value in _list_settings(planned)]
+    answer: dict[str, Any] = {"asked": request.to_json(), "steps": steps, "roles": roles, "settings": settings}
+    answer |= {"deployer_keeps_supply": _keeps_supply(planned), **money, "record": str(planned.path)}
     if planned.shortage is not None:
         raise Unfinished(ChainError(planned.shortage), answer)
     print_json(answer)

@@ -1,13 +1,15 @@
 """All contracts onto a chain, by one key that holds nothing in the end: planned, sent once, recorded, verified."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 
 from rewards.chain.client import Chain, connect
-from rewards.chain.cost import Cost, estimate_cost, require_instructions
+from rewards.chain.cost import Cost, estimate_cost, require_instructions, tell_nothing_sent
 from rewards.chain.deploy import WEEK_S
 from rewards.chain.deployment import (
     ContractRecord,
@@ -17,11 +19,11 @@ from rewards.chain.deployment import (
     require_writable,
     write_deployment,
 )
-from rewards.chain.inspection import inspect_admin, inspect_code, inspect_state, inspect_token
-from rewards.chain.journal import Journal, hold_folder, journal_path, read_journal
+from rewards.chain.inspection import inspect_admin, inspect_admin_kind, inspect_code, inspect_state, inspect_token
+from rewards.chain.journal import Journal, hold_folder, hold_key, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
-from rewards.chain.request import Offer, Request, check_request, compare_requests
+from rewards.chain.request import Offer, Request, check_request, compare_requests, require_holders
 from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, Disagreement, UsageError
@@ -49,6 +51,7 @@ class Arguments:
     activation_delay_s: int = 12 * 3600
     attesters_required: int = 1
     max_epoch_amount: str | None = None
+    admin_unchecked: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Planned:
             return None
         return (
             f"the deployer {checksum(self.request.deployer)} has {cost.balance} wei and needs up to {cost.need}: "
-            f"{cost.shortfall} too little; nothing was sent"
+            f"{cost.shortfall} too little; {tell_nothing_sent(bool(self.signed))}"
         )
 
 
@@ -85,12 +88,14 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a deployment goes: the chain with its id checked, the key, what is asked for, and where it is recorded."""
+    """Where a deployment goes: the chain with its id checked, the key, what is asked for, and where it is recorded.
+    `locks`: the folder in which all deployments of a user find each other's."""
 
     sender: Sender
     signer: Signer
     request: Request
     path: Path
+    locks: Path = field(default_factory=lambda: Path(gettempdir()))
 
     @property
     def chain(self) -> Chain:
@@ -101,12 +106,21 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     """Everything that can be refused without asking for more than the chain's id; UsageError or ChainError."""
     network = choose_network(network_name, settings.chain_id)
     chain = open_network(settings, network)
-    signer = open_signer(settings, "deployer")
+    signer = _open_deployer(settings)
     request = make_request(arguments, network, signer.address)
     check_request(request, network)
     _require_contracts(chain, request, network)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
-    return Ground(sender, signer, request, out or deployment_path(network.chain_id))
+    return Ground(sender, signer, request, _choose_record(out, network))
+
+
+def _open_deployer(settings: Settings) -> Signer:
+    """The deployer's key; UsageError naming the setting that is wrong."""
+    name = "KEY" if settings.deployer_key is not None else "KEYSTORE"
+    try:
+        return open_signer(settings, "deployer")
+    except UsageError as error:
+        raise UsageError(f"REWARDS_DEPLOYER_{name}: {error}") from None
 
 
 def open_network(settings: Settings, network: Network) -> Chain:
@@ -118,6 +132,12 @@ def open_network(settings: Settings, network: Network) -> Chain:
     return chain if network.public else DevelopmentChain(chain.web3, chain.chain_id, chain.where)
 
 
+def _choose_record(out: Path | None, network: Network) -> Path:
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out} is a folder; give a file, such as {out / f'{network.chain_id}.json'}")
+    return out or deployment_path(network.chain_id)
+
+
 def make_request(arguments: Arguments, network: Network, deployer: Address) -> Request:
     """The arguments, parsed; UsageError naming the option of what does not read."""
 
@@ -127,9 +147,10 @@ def make_request(arguments: Arguments, network: Network, deployer: Address) -> R
     def one(name: str, text: str | None) -> Address | None:
         return None if text is None else _parse(name, text)
 
+    require_holders([role for role, texts in arguments.holders.items() if texts], arguments.admin is not None)
     settlers = many("settler")
     if len(settlers) != 1:
-        raise UsageError(f"{len(settlers)} settlers are given; give one --settler ADDRESS")
+        raise UsageError(f"{len(settlers)} settlers are given, {', '.join(settlers)}; give one --settler ADDRESS")
     limit, delay_s = arguments.max_epoch_amount, arguments.timelock_delay_s
     return Request(
         network=network.name,
@@ -151,6 +172,7 @@ def make_request(arguments: Arguments, network: Network, deployer: Address) -> R
         activation_delay_s=arguments.activation_delay_s,
         attesters_required=arguments.attesters_required,
         max_epoch_amount=MAX_AMOUNT if limit is None else parse_cxpt(limit),
+        admin_unchecked=arguments.admin_unchecked,
     )
 
 
@@ -175,6 +197,12 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
             f"--admin {checksum(request.admin)}: no contract is there on {chain.where}; the admin of a public Vault is "
             "a timelock or a multisig"
         )
+    for fact in inspect_admin_kind(chain, request):
+        if not fact.agrees:
+            raise UsageError(
+                f"--admin {checksum(request.admin or ZERO_ADDRESS)} is {fact.observed}; give {fact.expected}; or add "
+                "--admin-unchecked if you know who can act through it"
+            )
     for fact in inspect_admin(chain, request):
         if not fact.agrees:
             raise UsageError(
@@ -185,8 +213,8 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
 
 def plan_deployment(ground: Ground) -> Planned | Deployed:
     """What `deploy` would send, without sending it; what stands already is verified instead."""
-    with _alone(ground):
-        return _find_deployed(ground, _ignore) or _prepare(ground)[0]
+    require_writable(ground.path)
+    return _find_deployed(ground, _ignore) or _prepare(ground)[0]
 
 
 def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
@@ -199,6 +227,8 @@ def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
     with _alone(ground):
         deployed = _find_deployed(ground, report)
         if deployed is not None:
+            # A run may have been killed between the record and the end of its journal.
+            journal_path(ground.path).unlink(missing_ok=True)
             return deployed
         planned, journal = _prepare(ground)
         if planned.shortage is not None:
@@ -216,8 +246,8 @@ def check_deployment(settings: Settings, network_name: str, out: Path | None) ->
     """Verifies what is recorded and sends nothing; needs no key."""
     network = choose_network(network_name, settings.chain_id)
     chain = open_network(settings, network)
-    path = out or deployment_path(network.chain_id)
-    if not path.exists() and journal_path(path).exists():
+    path = _choose_record(out, network)
+    if not path.exists() and read_journal(journal_path(path)) is not None:
         raise UsageError(f"the deployment is half finished, see {journal_path(path)}; run `rewards deploy` again")
     deployment = read_deployment(path)
     return Deployed(deployment, path, 0, verify_deployment(chain, deployment))
@@ -243,7 +273,10 @@ def verify_deployment(chain: Chain, deployment: Deployment) -> int:
 @contextmanager
 def _alone(ground: Ground) -> Iterator[None]:
     require_writable(ground.path)
-    with hold_folder(ground.path.parent):
+    request = ground.request
+    whose = f"{checksum(request.deployer)} on chain {request.chain_id}"
+    lock = ground.locks / f"rewards-{os.getuid()}-{request.chain_id}-{request.deployer}.lock"
+    with hold_folder(ground.path.parent), hold_key(lock, whose):
         yield
 
 
@@ -258,27 +291,26 @@ def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
     deployment = read_deployment(path)
     if not deployment.asked:
         raise UsageError(f"{path} records a deployment that another tool made; give --out for a new one")
-    _require_same(f"{path} records a deployment with other arguments", deployment.asked, ground.request.to_json())
+    _require_same(f"{path} records a deployment", Request.from_json(deployment.asked), ground.request)
     report("verify code, roles and settings")
     facts = verify_deployment(ground.chain, deployment)
-    # A run may have been killed between the record and the end of its journal.
-    journal_path(path).unlink(missing_ok=True)
     return Deployed(deployment, path, 0, facts)
 
 
-def _require_same(what: str, then: Mapping[str, object], now: Mapping[str, object]) -> None:
+def _require_same(what: str, then: Request, now: Request) -> None:
     differences = compare_requests(then, now)
     if differences:
-        raise UsageError(f"{what}: {'; '.join(differences)}; give the same ones, or --out for another deployment")
+        told = "; ".join(differences)
+        raise UsageError(f"{what} with other arguments: {told}; give the same ones, or --out for another deployment")
 
 
 def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     """The plan from where an earlier run ended, with its cost."""
     journal = _open_journal(ground)
-    for step, stored in list(journal.intents.items()):
-        if _has_failed(ground.chain, stored):
+    for step, versions in list(journal.intents.items()):
+        if any(_has_failed(ground.chain, stored) for stored in versions):
             journal.forget(step)
-    signed = {step: stored.nonce for step, stored in journal.intents.items()}
+    signed = {step: versions[0].nonce for step, versions in journal.intents.items()}
     counted = ground.chain.count_transactions(ground.request.deployer, "pending")
     plan = make_plan(ground.request, max([counted, *(nonce + 1 for nonce in signed.values())]), signed)
     require_instructions(ground.chain, ground.request.deployer)
@@ -287,14 +319,18 @@ def _prepare(ground: Ground) -> tuple[Planned, Journal]:
 
 
 def _open_journal(ground: Ground) -> Journal:
-    path, asked = journal_path(ground.path), ground.request.to_json()
+    path = journal_path(ground.path)
     bytecodes = {name: digest_bytecode(name) for name in list_created(ground.request)}
     journal = read_journal(path)
     if journal is None or not journal.intents:
-        return Journal(path, asked, bytecodes)
-    half = f"{path} is a half-finished deployment with other"
-    _require_same(f"{half} arguments", journal.asked, asked)
-    _require_same(f"{half} contracts", journal.bytecodes, bytecodes)
+        return Journal(path, ground.request, bytecodes)
+    _require_same(f"{path} is a half-finished deployment", journal.asked, ground.request)
+    changed = [name for name, digest in bytecodes.items() if journal.bytecodes.get(name) != digest]
+    if changed:
+        raise UsageError(
+            f"{path} is a half-finished deployment of another {', '.join(changed)}; go on with the version of this "
+            "program that began it, or give --out for another deployment"
+        )
     return journal
 
 
@@ -307,13 +343,17 @@ def _has_failed(chain: Chain, stored: SignedIntent) -> bool:
 def _send_all(ground: Ground, plan: Plan, journal: Journal, report: OnStage) -> dict[str, Receipt]:
     receipts = {}
     for number, step in enumerate(plan.steps, 1):
-        report(f"{number} of {len(plan.steps)}: {step.purpose} at {checksum(step.address)}, and wait until it is final")
-        stored = journal.intents.get(step.name)
-        if stored is not None:
-            receipts[step.name] = ground.sender.resume(stored)
+        # The wait stands first: a narrow terminal cuts the end off.
+        report(f"{number} of {len(plan.steps)}: wait until final: {step.purpose} at {checksum(step.address)}")
+        intent, sender = Intent(step.purpose, step.to, step.data), ground.sender
+        if step.name not in journal.intents:
+            receipts[step.name] = sender.send(intent, ground.signer, partial(_keep, journal, step))
             continue
-        intent = Intent(step.purpose, step.to, step.data)
-        receipts[step.name] = ground.sender.send(intent, ground.signer, partial(_keep, journal, step))
+        versions = journal.intents[step.name]
+        if sender.is_stuck(*versions):
+            report(f"{number} of {len(plan.steps)}: sign {step.purpose} again for a higher fee")
+            journal.keep(step.name, sender.replace(versions[0], intent, ground.signer))
+        receipts[step.name] = sender.resume(*journal.intents[step.name])
     return receipts
 
 

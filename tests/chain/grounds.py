@@ -58,7 +58,7 @@ def make_ground(network: Network, signer: Signer, folder: Path, **changes: Any) 
     chain = DevelopmentChain(network.chain.web3, network.chain.chain_id, network.chain.where)
     patience = Patience(polls=30, pause_s=0, pause=lambda _: network.mine())
     request = make_request(signer.address, chain.chain_id, **changes)
-    return Ground(Sender(chain, patience), signer, request, folder / "record.json")
+    return Ground(Sender(chain, patience), signer, request, folder / "record.json", folder.parent)
 
 
 class Crash(BaseException):
@@ -98,8 +98,8 @@ class MortalSender(Sender):
         super()._submit(stored)
         self.reach("sent, not mined")
 
-    def _wait_until_final(self, stored: SignedIntent) -> Receipt:
-        receipt = super()._wait_until_final(stored)
+    def _wait_until_final(self, stored: SignedIntent, *replaced: SignedIntent) -> Receipt:
+        receipt = super()._wait_until_final(stored, *replaced)
         self.reach("final")
         return receipt
 

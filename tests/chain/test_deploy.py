@@ -1,7 +1,7 @@
 """A whole deployment: one set of contracts whatever kills the runs, nothing twice, everything verified."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROP
 from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.journal import hold_folder, journal_path, read_journal
 from rewards.chain.plan import digest_bytecode
-from rewards.chain.sender import Intent, Patience, Sender
+from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, Disagreement, StorageError, UsageError
@@ -142,7 +142,7 @@ def test_killed_once_the_next_run_sends_the_rest(embedded: Network, tmp_path: Pa
         deploy(with_mortal_sender(ground, Moment("stored, not sent", number)))
     journal = read_journal(journal_path(ground.path))
     assert journal is not None
-    assert ([one.nonce for one in journal.intents.values()], count(ground)) == (list(range(number)), number - 1)
+    assert ([one.nonce for (one,) in journal.intents.values()], count(ground)) == (list(range(number)), number - 1)
     planned = plan_deployment(ground)
     assert isinstance(planned, Planned)
     assert len(planned.signed) == number
@@ -194,13 +194,16 @@ def test_other_arguments_than_those_of_a_half_finished_deployment_are_named(
     for attempt in (deploy, plan_deployment):
         with pytest.raises(UsageError) as caught:
             attempt(other)
-        assert f"--settler was {HOLDERS['settler']}, is now {RICH}; --supply-to was {RICH}, is now none" in str(
+        assert f"--settler was {HOLDERS['settler']}, is now {RICH}; --supply-to was {RICH}, is now not given" in str(
             caught.value
         )
         assert str(journal_path(ground.path)) in str(caught.value)
     with monkeypatch.context() as patch:
         patch.setattr("rewards.jobs.deploy.digest_bytecode", lambda name: f"of {name}")
-        with pytest.raises(UsageError, match="half-finished deployment with other contracts: --CXPTToken was"):
+        with pytest.raises(
+            UsageError,
+            match=r"half-finished deployment of another CXPTToken, TimelockController, .*; go on with the version",
+        ):
             deploy(ground)
     assert count(ground) == 3
     assert deploy(ground).sent == STEPS - 3
@@ -238,6 +241,91 @@ def test_a_step_that_failed_in_a_block_is_signed_anew(anvil: Network, tmp_path: 
         deploy(replace(ground, signer=mean))
     done = deploy(ground)
     assert (done.sent, count(ground)) == (STEPS, first + 1 + STEPS)
+
+
+@pytest.fixture
+def dear(contracts: Path) -> Iterator[tuple[Network, Callable[[int], None]]]:
+    """A node of its own that mines when it is told to, and what sets the base fee of the next block and mines it."""
+    with start_anvil(contracts, START, "--no-mining") as url:
+        network = make_anvil(url)
+
+        def mine_for(base_fee: int) -> None:
+            request(network.chain, "anvil_setNextBlockBaseFeePerGas", [hex(base_fee)])
+            network.mine()
+
+        yield network, mine_for
+
+
+def read_versions(ground: Ground, step: str) -> tuple[SignedIntent, ...]:
+    journal = read_journal(journal_path(ground.path))
+    assert journal is not None
+    return journal.intents[step]
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_step_whose_fee_became_too_low_is_told_and_replaced(
+    dear: tuple[Network, Callable[[int], None]], tmp_path: Path, dropped: bool
+) -> None:
+    network, mine_for = dear
+    ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
+    high = 10**12
+    impatient = Sender(ground.chain, Patience(polls=3, pause_s=0, pause=lambda _: mine_for(high)))
+    with pytest.raises(ChainError) as caught:
+        deploy(replace(ground, sender=impatient))
+    (low,) = read_versions(ground, "CXPTToken")
+    assert f"deployment of CXPTToken: transaction 0x{low.transaction.hex()} is in no block yet: nonce 0 of " in str(
+        caught.value
+    )
+    assert (
+        f"pays up to {low.max_fee} wei per gas, the base fee is {high}; resume it later: run the same command"
+        in str(caught.value)
+    )
+    if dropped:
+        request(network.chain, "anvil_dropAllTransactions")
+    with pytest.raises(ChainError, match=f"above the cap of {high}; wait or raise it"):
+        deploy(replace(ground, sender=Sender(ground.chain, Patience(), max_fee_cap=high)))
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("sent, not mined", 1)))
+    new, old = read_versions(ground, "CXPTToken")
+    assert (old, new.nonce, new.gas, new.max_fee > 2 * high) == (low, 0, low.gas, True)
+    assert new.priority_fee * 8 >= old.priority_fee * 9
+    done = deploy(ground)
+    assert (done.sent, count(ground)) == (STEPS - 1, STEPS)
+    assert done.deployment.contracts["CXPTToken"].transaction == "0x" + new.transaction.hex()
+
+
+def test_step_that_was_replaced_may_still_be_mined(dear: tuple[Network, Callable[[int], None]], tmp_path: Path) -> None:
+    """The fee falls again before the replacement is sent."""
+    network, mine_for = dear
+    ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("sent, not mined", 1)))
+    mine_for(10**12)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("stored, not sent", 1)))
+    _, old = read_versions(ground, "CXPTToken")
+    # Another node had kept it in its pool; this one may have dropped it.
+    request(network.chain, "anvil_dropAllTransactions")
+    mine_for(10**9)
+    network.chain.web3.eth.send_raw_transaction(old.raw)
+    mine_for(10**9)
+    assert ground.chain.find_receipt(old.transaction) is not None
+    planned = plan_deployment(ground)
+    assert isinstance(planned, Planned)
+    assert "CXPTToken" not in planned.cost.gas
+    done = deploy(ground)
+    assert (done.sent, count(ground)) == (STEPS - 1, STEPS)
+    assert done.deployment.contracts["CXPTToken"].transaction == "0x" + old.transaction.hex()
+
+
+def test_replacement_raises_both_fees_by_an_eighth(embedded: Network) -> None:
+    sender, signer = embedded.sender, embedded.signers[DEPLOYER]
+    intent = Intent("a gift", RICH, b"")
+    first = replace(sender.sign(intent, signer), max_fee=10**13 + 1, priority_fee=10**12 + 1)
+    second = sender.replace(first, intent, signer)
+    assert (second.max_fee, second.priority_fee) == ((10**13 + 1) * 9 // 8 + 1, (10**12 + 1) * 9 // 8 + 1)
+    assert (second.nonce, second.gas) == (first.nonce, first.gas)
+    assert not sender.is_stuck(first)
 
 
 def test_another_use_of_the_key_in_the_middle_stops_before_sending(embedded: Network, tmp_path: Path) -> None:
@@ -292,7 +380,15 @@ def test_balance_that_does_not_suffice_is_told_with_need_and_shortfall(anvil: Ne
     assert (str(caught.value), count(ground)) == (expected, 0)
     assert [*tmp_path.iterdir()] == []
     request(anvil.chain, "anvil_setBalance", [who, hex(need)])
-    assert deploy(ground).sent == STEPS
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("final", 2)))
+    request(anvil.chain, "anvil_setBalance", [who, "0x5"])
+    with pytest.raises(
+        ChainError, match=r"has 5 wei and needs up to [0-9]+: [0-9]+ too little; nothing more was sent$"
+    ):
+        deploy(ground)
+    request(anvil.chain, "anvil_setBalance", [who, hex(need)])
+    assert (deploy(ground).sent, count(ground)) == (STEPS - 2, STEPS)
 
 
 def test_chain_that_charges_more_gas_raises_every_bound(
@@ -336,9 +432,61 @@ def test_folder_that_cannot_be_written_costs_nothing(embedded: Network, tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="give a folder that can be written"):
         deploy(replace(ground, path=tmp_path / "file" / "x.json"))
-    with hold_folder(tmp_path), pytest.raises(StorageError, match="another deployment is at work"):
+    with hold_folder(tmp_path), pytest.raises(StorageError, match=f"another deployment is at work in {tmp_path}; wait"):
         deploy(ground)
     assert count(ground) == 0
+
+
+def test_two_deployments_by_one_key_never_run_at_once(embedded: Network, tmp_path: Path) -> None:
+    """Into two folders, since one folder is locked by itself."""
+    ground, other = (make_ground(embedded, embedded.signers[DEPLOYER], tmp_path / name) for name in ("one", "two"))
+    refused = []
+
+    def try_the_other(_: str) -> None:
+        with pytest.raises(StorageError) as caught:
+            deploy(other)
+        refused.append(str(caught.value))
+
+    deploy(ground, try_the_other)
+    who = f"{checksum(ground.request.deployer)} on chain {ground.chain.chain_id}"
+    assert set(refused) == {f"another deployment by {who} is at work; wait until it ends"}
+    assert count(ground) == STEPS
+    (lock,) = tmp_path.glob("*.lock")
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(StorageError, match=f"{lock} cannot be opened: Is a directory"):
+        deploy(other)
+
+
+def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path) -> None:
+    def look() -> dict[str, str]:
+        return {str(path): path.read_text() if path.is_file() else "" for path in tmp_path.rglob("*")}
+
+    class Mean(LocalSigner):
+        def sign_transaction(self, transaction: Any) -> bytes:
+            return super().sign_transaction({**transaction, "gas": transaction["gas"] // 2})
+
+    ground = make_ground(anvil, Mean((DEPLOYER + 1).to_bytes(32)), tmp_path / "a" / "b")
+    plan_deployment(ground)
+    assert look() == {}
+    with pytest.raises(ChainError, match=r"deployment of CXPTToken: transaction .* failed"):
+        deploy(ground)
+    before = look()
+    planned = plan_deployment(ground)
+    assert isinstance(planned, Planned)
+    assert (planned.signed, look()) == (frozenset(), before)
+    whole = journal_path(ground.path).read_text()
+    ground = replace(ground, signer=anvil.signers[DEPLOYER])
+    deploy(ground)
+    journal_path(ground.path).write_text(whole)
+    before = look()
+    assert isinstance(plan_deployment(ground), Deployed)
+    assert look() == before
+
+
+def test_records_side_by_side_have_journals_of_their_own(tmp_path: Path) -> None:
+    names = [journal_path(tmp_path / name).name for name in ("a.json", "a.txt", "a")]
+    assert names == ["a.json.partial", "a.txt.partial", "a.partial"]
 
 
 def test_disk_that_fills_up_stops_before_the_next_transaction(
@@ -515,10 +663,52 @@ def test_record_that_is_not_of_these_contracts_is_found(
         verify_deployment(network.chain, replace(deployment, chain_id=1))
 
 
+def test_creation_by_other_arguments_than_the_recorded_ones_is_found(standing: tuple[Network, Ground]) -> None:
+    """The record is of one mind with itself; only the transaction on the chain has the truth."""
+    network, ground = standing
+    deployment = read_deployment(ground.path)
+    record = deployment.contracts["UsageEscrow"]
+    other = replace(record, arguments={**record.arguments, "settler": checksum(STRANGER)})
+    contracts = {**deployment.contracts, "UsageEscrow": other}
+    values = (checksum(account) for account in (HOLDERS["settler"], STRANGER))
+    message = 'argument settler of UsageEscrow in the record: expected "{}", observed "{}"'.format(*values)
+    with pytest.raises(Disagreement, match=message):
+        verify_deployment(network.chain, replace(deployment, contracts=contracts))
+    asked = {**deployment.asked, "settler": STRANGER}
+    forged = replace(deployment, contracts=contracts, settler=STRANGER, asked=asked)
+    with pytest.raises(
+        Disagreement,
+        match=r"^1 of [0-9]+ facts of the deployment differ: creation code and arguments of UsageEscrow: expected sha256",
+    ):
+        verify_deployment(network.chain, forged)
+
+
+@pytest.mark.parametrize(
+    ("transaction", "observed"),
+    [
+        (lambda d: "0x" + "12" * 32, "unknown transaction"),
+        (lambda d: d.contracts["CXPTVault"].transaction, "no transfer"),
+        (lambda d: d.contracts["CXPTToken"].transaction, f"{SUPPLY} from {ZERO_ADDRESS} to 0x"),
+    ],
+)
+def test_supply_that_another_transaction_moved_is_found(
+    standing: tuple[Network, Ground], transaction: Callable[[Deployment], str], observed: str
+) -> None:
+    network, ground = standing
+    deployment = read_deployment(ground.path)
+    expected = f"{SUPPLY} from {ground.request.deployer} to {RICH}"
+    with pytest.raises(Disagreement, match=f"transfer of the supply: expected {expected}, observed {observed}"):
+        verify_deployment(network.chain, replace(deployment, supply_transaction=transaction(deployment)))
+
+
 def test_record_without_its_contracts_is_no_success(standing: tuple[Network, Ground]) -> None:
     network, ground = standing
     with pytest.raises(Disagreement, match=r"contracts of the record: expected CXPTToken, .*, UsageEscrow, observed ;"):
         verify_deployment(network.chain, replace(read_deployment(ground.path), contracts={}))
+    deployment = read_deployment(ground.path)
+    more = {**deployment.contracts, "Other": deployment.contracts["UsageEscrow"]}
+    with pytest.raises(Disagreement, match=r"contracts of the record: expected CXPTToken, .*, observed .*, Other, "):
+        verify_deployment(network.chain, replace(deployment, contracts=more))
 
 
 @pytest.mark.parametrize(

@@ -61,17 +61,24 @@ def test_no_role_is_the_admin_or_the_token(role: str) -> None:
         ({"publishers": (OTHER, OTHER)}, f"publisher is twice {checksum(OTHER)}"),
         ({"publishers": ()}, "nobody is given as publisher; give --publisher ADDRESS"),
         ({"treasurers": ()}, "nobody is given as treasurer; give --treasurer ADDRESS"),
-        ({"proposers": ()}, "the timelock has no proposer"),
-        ({"cancellers": ()}, "the timelock has no canceller"),
+        ({"proposers": ()}, "nobody is given as proposer; give --proposer ADDRESS"),
+        (
+            {"cancellers": (), "attesters": (), "guardians": ()},
+            (
+                "nobody is given as canceller, attester, guardian; "
+                "give --canceller ADDRESS, --attester ADDRESS, --guardian ADDRESS"
+            ),
+        ),
         ({"admin": OTHER}, f"--proposer {HOLDERS['proposer']} with --admin {OTHER}"),
         ({"admin": OTHER, "proposers": ()}, "--canceller 0x"),
         ({"admin": OTHER, "proposers": (), "cancellers": ()}, "--timelock-delay 3600 with --admin"),
+        ({"admin_unchecked": True}, "--admin-unchecked without --admin"),
         ({"token": OTHER}, "--supply-to with --token"),
         ({"supply_to": DEPLOYER}, f"--supply-to {checksum(DEPLOYER)} is the deployer"),
         ({"activation_delay_s": 3599}, "--activation-delay 3599: give 3600 to 72000"),
         ({"activation_delay_s": 72_001}, "--activation-delay 72001: give 3600 to 72000"),
-        ({"attesters_required": 2}, "--attesters 2: give 1 to 1"),
-        ({"attesters_required": 0}, "--attesters 0: give 1 to 1"),
+        ({"attesters_required": 2}, "--attesters-required 2: give 1 to 1"),
+        ({"attesters_required": 0}, "--attesters-required 0: give 1 to 1"),
         ({"first_epoch": 2**24 - 1}, "--first-epoch 16777215: give 0 to 16777214"),
         ({"max_epoch_amount": 2**96}, "--max-epoch-amount 79,228,162,514.264337593543950336 is more than"),
         ({"timelock_delay_s": -1}, "--timelock-delay -1 on local"),
@@ -161,10 +168,28 @@ def test_request_survives_its_record_and_differences_have_both_values() -> None:
     request = ask()
     assert Request.from_json(request.to_json()) == request
     other = replace(request, publishers=(OTHER,), supply_to=None, offers=())
-    assert compare_requests(request.to_json(), other.to_json()) == [
+    assert compare_requests(request, request) == []
+    assert compare_requests(request, other) == [
         f"--publisher was {HOLDERS['publisher']}, is now {OTHER}",
-        "--plan was 9.5/30, 100/365, is now none",
-        f"--supply-to was {request.supply_to}, is now none",
+        "--plan was 9.5/30, 100/365, is now not given",
+        f"--supply-to was {request.supply_to}, is now not given",
+    ]
+    other = replace(
+        request,
+        network="custom",
+        chain_id=5,
+        deployer=OTHER,
+        admin_unchecked=True,
+        max_epoch_amount=1_234 * CXPT + CXPT // 2,
+    )
+    assert compare_requests(request, other) == [
+        "--network was local (chain 31337), is now custom (chain 5)",
+        "--admin-unchecked was not given, is now given",
+        "--max-epoch-amount was 1000, is now 1234.5",
+        f"the deployer's key is that of {checksum(OTHER)}, was that of {checksum(DEPLOYER)}: give that one",
+    ]
+    assert compare_requests(request, replace(request, max_epoch_amount=MAX_AMOUNT)) == [
+        "--max-epoch-amount was 1000, is now not given"
     ]
     with pytest.raises(UsageError, match="does not read"):
         Request.from_json({"network": "local"})

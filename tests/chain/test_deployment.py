@@ -88,6 +88,7 @@ def test_record_survives_the_file(tmp_path: Path) -> None:
         ({"block_hash": "0x00"}, "not a 32-byte hash"),
         ({"extra": 1}, "needs exactly"),
         ({"network": 7}, "network is 7; give a text"),
+        ({"supply_transaction": "0xzz"}, "not a 32-byte hash: '0xzz'"),
         ({"contracts": []}, r"contracts is \[\]; give an object"),
     ],
 )

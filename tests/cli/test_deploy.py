@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,23 +13,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
 from rewards.chain.client import Chain, connect, request
 from rewards.chain.contracts import load_artifact
-from rewards.chain.deploy import ADMIN_ROLE, encode_call, encode_creation, timelock_arguments
+from rewards.chain.deploy import (
+    ADMIN_ROLE,
+    CANCELLER_ROLE,
+    PROPOSER_ROLE,
+    encode_call,
+    encode_creation,
+    timelock_arguments,
+)
 from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.plan import find_created_address
 from rewards.chain.sender import Intent, Patience, Sender
 from rewards.chain.signers import LocalSigner
-from rewards.units import Address, checksum
+from rewards.jobs.settings import Settings
+from rewards.units import ZERO_ADDRESS, Address, checksum, keccak
 from tests.chain.conftest import start_anvil
 from tests.chain.grounds import HOLDERS, RICH
 from tests.chain.networks import START
 from tests.cli.conftest import Rewards, Said, clean_environment
+from tests.cli.test_streams import run_on_terminal
 
 KEY = "5ec7e7" * 10 + "beef"
 DEPLOYER = LocalSigner(bytes.fromhex(KEY)).address
 PASSWORD = "pass-of-the-endpoint"
+STRANGER = "0x" + "ee" * 20
 IDS = {"local": 31337, "agung": 9990, "peaq": 3338, "custom": 424_242}
 STEPS = 9
 """Transactions of `roles`: five contracts, a proposer, a canceller, the administrator's leave, the supply."""
@@ -104,6 +116,7 @@ def station(
     url = urls[request.param]
     monkeypatch.setenv("REWARDS_RPC_URL", url.replace("//", f"//operator:{PASSWORD}@"))
     monkeypatch.setenv("REWARDS_DEPLOYER_KEY", KEY)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("REWARDS_POLL_SECONDS", "0.02")
     if request.param == "custom":
         monkeypatch.setenv("REWARDS_CHAIN_ID", str(IDS["custom"]))
@@ -120,7 +133,7 @@ def test_one_command_and_a_second_that_sends_nothing(station: Station) -> None:
     first = station.sent
     plan = station(*roles(), "--dry-run", "--json").document
     assert station.sent == first
-    assert not station.record.exists()
+    assert not station.record.parent.exists()
     assert [step["nonce"] for step in plan["steps"]] == list(range(first, first + STEPS))
     assert [step["address"] for step in plan["steps"][:2]] == [
         find_created_address(DEPLOYER, first + i) for i in (0, 1)
@@ -130,7 +143,7 @@ def test_one_command_and_a_second_that_sends_nothing(station: Station) -> None:
     assert {"role": "attester", "in": "CXPTVault", "holder": HOLDERS["attester"]} in plan["roles"]
 
     done = station(*roles(), "--json", "--verbose")
-    assert f"{STEPS} of {STEPS}: transfer of CXPTToken at" in done.err
+    assert f"{STEPS} of {STEPS}: wait until final: transfer of CXPTToken at" in done.err
     answer = done.document
     assert (answer["sent"], station.sent - first) == (STEPS, STEPS)
     assert (answer["chain_id"], answer["network"]) == (IDS[station.network], station.network)
@@ -154,10 +167,26 @@ def test_plan_for_people_has_steps_addresses_roles_and_cost(station: Station) ->
         "deployment of UsageEscrow",
         f"{DEPLOYER} (the deployer)",
         RICH,
+        f"proposer {HOLDERS['proposer']} of the timelock",
+        f"canceller {HOLDERS['canceller']} of the timelock",
+        "first epoch         0",
+        "activation delay    43200 s",
+        "attesters needed    1 of 1",
+        "limit of an epoch   1,000 CXPT for each pool",
+        "split               protocol 40 %, providers 40 %, users 20 %",
+        "plan 0              9.5 CXPT for 30 days",
         "cost at most",
         "1,000,000,000,000,000,000,000 wei",
     ):
         assert text in shown
+    assert "the whole supply stays" not in shown
+    kept = roles(supply_to=None, plan=None, max_epoch_amount=None)
+    shown = station(*kept, "--dry-run").out
+    assert f"the whole supply stays with the deployer {DEPLOYER}; --supply-to ADDRESS gives it away" in shown
+    assert ("limit of an epoch   none" in shown, f"{'plans':<20}none" in shown) == (True, True)
+    document = station(*kept, "--dry-run", "--json").document
+    assert document["deployer_keeps_supply"] is True
+    assert {"setting": "limit of an epoch", "value": "none"} in document["settings"]
     station.set_balance(10)
     short = station(*roles(), "--dry-run", status=4)
     assert "cost at most" in short.out
@@ -175,7 +204,9 @@ def test_check_finds_what_was_changed_and_needs_no_key(station: Station, monkeyp
     assert station("--check", "--json").document["sent"] == 0
     station.record.write_text(station.record.read_text().replace(HOLDERS["settler"], RICH))
     said = station("--check", status=6)
-    assert f"settler of UsageEscrow: expected {RICH}, observed {HOLDERS['settler']}" in said.error
+    values = (checksum(Address(account)) for account in (RICH, HOLDERS["settler"]))
+    assert 'argument settler of UsageEscrow in the record: expected "{}", observed "{}"'.format(*values) in said.error
+    assert "creation code and arguments of UsageEscrow: expected sha256" in said.error
     station.record.unlink()
     assert str(station.record) in station("--check", status=2).error
     assert done["usage_escrow"] is not None
@@ -188,15 +219,21 @@ def test_check_finds_what_was_changed_and_needs_no_key(station: Station, monkeyp
         (roles(attester=DEPLOYER), 2, "deployer and attester are both"),
         (roles(attester="0x12"), 2, "--attester: not a usable address: '0x12'"),
         (roles(supply_to="0x" + "0" * 40), 2, "--supply-to: not a usable address"),
-        (roles(settler=None), 2, "0 settlers are given"),
-        (roles(proposer=None), 2, "the timelock has no proposer"),
+        (roles(settler=None), 2, "nobody is given as settler; give --settler ADDRESS"),
+        ([*roles(), "--settler", RICH], 2, f"2 settlers are given, {HOLDERS['settler']}, {RICH}; give one --settler"),
+        (
+            roles(proposer=None, settler=None),
+            2,
+            "nobody is given as proposer, settler; give --proposer ADDRESS, --settler",
+        ),
+        (roles(admin=RICH, proposer=None, canceller=None, attester=None), 2, "nobody is given as attester; give"),
         (roles(publisher=None), 2, "nobody is given as publisher"),
         (roles(plan="9.5"), 2, "not a plan: '9.5'"),
         (roles(token="0x" + "12" * 20, supply_to=None), 2, "no contract is there"),
         ([*roles(), "--activation-delay", "60"], 2, "--activation-delay 60: give 3600 to 72000"),
         ([*roles(), "--max-epoch-amount", "1e9"], 2, "not an amount of CXPT: '1e9'"),
         ([*roles(), "--max-epoch-amount", "79228162515"], 2, "more than the Vault can hold"),
-        ([*roles(), "--attesters", "2"], 2, "--attesters 2: give 1 to 1"),
+        ([*roles(), "--attesters-required", "2"], 2, "--attesters-required 2: give 1 to 1"),
     ],
 )
 def test_refusals_are_one_line_and_send_nothing(
@@ -220,6 +257,93 @@ def test_refusals_are_one_line_and_send_nothing(
 def test_what_only_local_allows_is_refused_in_public(station: Station, arguments: list[str], named: str) -> None:
     first = station.sent
     assert named in station(*arguments, status=2).error
+    assert station.sent == first
+
+
+def answer(**answers: bytes) -> str:
+    """Code that answers these functions, which take nothing, and refuses all else."""
+    table, bodies = bytes.fromhex("5f3560e01c"), b""
+    start = len(table) + 11 * len(answers) + 4
+    for name, data in answers.items():
+        place = start + len(bodies)
+        table += b"\x80\x63" + keccak(f"{name}()".encode())[:4] + b"\x14\x61" + place.to_bytes(2) + b"\x57"
+        size = len(data).to_bytes(2)
+        bodies += b"\x5b\x61" + size + b"\x61" + (place + 14).to_bytes(2) + b"\x5f\x39\x61" + size + b"\x5f\xf3" + data
+    return "0x" + (table + bytes.fromhex("5f5ffd00") + bodies).hex()
+
+
+def safe(threshold: int, *owners: str) -> str:
+    listed = b"".join(number.to_bytes(32) for number in (32, len(owners), *(int(owner, 16) for owner in owners)))
+    return answer(getThreshold=threshold.to_bytes(32), getOwners=listed)
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ("0x00", " is neither (it answers no getMinDelay(), nor getThreshold() and getOwners()); give a timelock of "),
+        (answer(owner=b""), " is neither (it answers no getMinDelay()"),
+        (safe(1, RICH, HOLDERS["proposer"]), " is a Safe that 1 of 2 owners must sign; give a timelock of "),
+        (safe(2, RICH, HOLDERS["proposer"]), None),
+    ],
+)
+def test_admin_in_public_is_a_safe_of_two_owners(station: Station, code: str, named: str | None) -> None:
+    admin, first = "0x" + "5a" * 20, station.sent
+    request(station.chain, "anvil_setCode", [admin, code])
+    owned = roles(admin=admin, proposer=None, canceller=None)
+    if named is not None:
+        said = station(*owned, status=2)
+        assert f"--admin {checksum(Address(admin))}{named}" in said.error
+        assert "add --admin-unchecked if you know" in said.error
+        assert station.sent == first
+        owned.append("--admin-unchecked")
+    assert station(*owned, "--json").document["admin"] == admin
+    assert read_deployment(station.record).asked["admin_unchecked"] == (named is not None)
+    assert "facts verified" in station("--check").out
+    if named is not None:
+        again = station(*owned[:-1], status=2)
+        assert "admin" in again.error
+    else:
+        request(station.chain, "anvil_setCode", [admin, safe(1, RICH)])
+        assert "observed a Safe that 1 of 1 owners must sign" in station("--check", status=6).error
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+@pytest.mark.parametrize(
+    ("delay", "proposers", "administrator", "named"),
+    [
+        (604_799, [], None, f"is a timelock of 604799 seconds (administrator itself, proposer {RICH}, canceller "),
+        (
+            604_800,
+            [HOLDERS["proposer"]],
+            None,
+            f"proposer {HOLDERS['proposer']}, {RICH}, canceller {HOLDERS['proposer']}",
+        ),
+        (604_800, [], "0x" + "ff" * 20, "(administrator itself, 0xffffffff"),
+        (604_800, [], None, None),
+    ],
+)
+def test_admin_in_public_is_a_timelock_that_one_key_cannot_turn(
+    station: Station, delay: int, proposers: list[str], administrator: str | None, named: str | None
+) -> None:
+    """OpenZeppelin makes each proposer of the constructor a canceller too."""
+    signer, sender = LocalSigner(bytes.fromhex(KEY)), Sender(station.chain, Patience(pause_s=0.02))
+    arguments = delay, [checksum(Address(one)) for one in proposers], [ZERO_ADDRESS], checksum(DEPLOYER)
+    sender.send(Intent("a timelock", None, encode_creation("TimelockController", arguments)), signer)
+    timelock = find_created_address(DEPLOYER, station.sent - 1)
+    grants = [(PROPOSER_ROLE, RICH), *([] if proposers else [(CANCELLER_ROLE, STRANGER)])]
+    if administrator is not None:
+        grants.append((ADMIN_ROLE, administrator))
+    calls = [("grantRole", (role, checksum(Address(account)))) for role, account in grants]
+    for name, values in [*calls, ("renounceRole", (ADMIN_ROLE, checksum(DEPLOYER)))]:
+        sender.send(Intent(name, timelock, encode_call("TimelockController", name, values)), signer)
+    first, owned = station.sent, roles(admin=timelock, proposer=None, canceller=None, guardian="0x" + "ab" * 20)
+    if named is None:
+        assert station(*owned, "--json").document["admin"] == timelock
+        assert "facts verified" in station("--check").out
+        return
+    said = station(*owned, "--dry-run", status=2)
+    assert named in said.error.replace(timelock, "itself")
     assert station.sent == first
 
 
@@ -290,12 +414,57 @@ def test_missing_key_fee_cap_and_locked_folder_are_named(
         patch.delenv("REWARDS_DEPLOYER_KEY")
         assert "REWARDS_DEPLOYER_KEYSTORE" in station(*roles(), status=2).error
     with monkeypatch.context() as patch:
+        patch.setenv("REWARDS_DEPLOYER_KEY", "12")
+        named = station(*roles(), status=2).error
+        assert "REWARDS_DEPLOYER_KEY: the private key is not 32 bytes in hex" in named
+    keystore = tmp_path / "keystore.json"
+    with monkeypatch.context() as patch:
+        patch.delenv("REWARDS_DEPLOYER_KEY")
+        patch.setenv("REWARDS_DEPLOYER_KEYSTORE", str(keystore))
+        named = station(*roles(), status=2).error
+        assert (
+            f"REWARDS_DEPLOYER_KEYSTORE: the keystore {keystore} needs a password; set REWARDS_KEYSTORE_PASSW" in named
+        )
+        patch.setenv("REWARDS_KEYSTORE_PASSWORD", "correct horse")
+        named = station(*roles(), status=2).error
+        assert f"REWARDS_DEPLOYER_KEYSTORE: the keystore {keystore} cannot be read: No such file" in named
+        keystore.write_text(json.dumps(Account.encrypt(KEY, "battery staple", kdf="pbkdf2", iterations=2)))
+        named = station(*roles(), status=2).error
+        assert "REWARDS_DEPLOYER_KEYSTORE: the keystore does not open; check the file and its password" in named
+        patch.setenv("REWARDS_KEYSTORE_PASSWORD", "battery staple")
+        assert DEPLOYER in station(*roles(), "--dry-run").out
+    with monkeypatch.context() as patch:
         patch.setenv("REWARDS_MAX_FEE_WEI", "7")
         assert "above the cap of 7" in station(*roles(), status=4).error
     (tmp_path / "file").write_text("")
     station.record = tmp_path / "file" / "r.json"
-    assert "give a folder that can be written" in station(*roles(), status=2).error
+    for more in ([], ["--dry-run"]):
+        assert "give a folder that can be written" in station(*roles(), *more, status=2).error
+    station.record = tmp_path
+    for arguments in (roles(), [*roles(), "--dry-run"], ["--check"]):
+        expected = f"--out {tmp_path} is a folder; give a file, such as {tmp_path / '31337.json'}"
+        assert expected in station(*arguments, status=2).error
     assert station.sent == first
+
+
+def test_help_names_the_environment(rewards: Rewards) -> None:
+    shown = rewards("deploy", "--help").out
+    named = {name.removeprefix("REWARDS_").lower() for name in re.findall("REWARDS_[A-Z_]+", shown)}
+    assert named <= set(Settings.model_fields)
+    assert {"rpc_url", "chain_id", "max_fee_wei", "deployer_key", "deployer_keystore", "keystore_password"} <= named
+
+
+@pytest.mark.parametrize("station", ["agung"], indirect=True)
+def test_waiting_shows_on_a_terminal_without_being_asked_for(station: Station) -> None:
+    settings = {
+        "REWARDS_RPC_URL": station.url,
+        "REWARDS_DEPLOYER_KEY": KEY,
+        "TMPDIR": str(station.record.parent.parent),
+    }
+    command = "deploy", "--network", "agung", "--out", station.record, *roles()
+    out, err = run_on_terminal(*command, REWARDS_POLL_SECONDS="0.2", **settings)
+    assert f"of {STEPS}: wait until final: deployment of " in err
+    assert ("wait until" in out, "facts verified" in out, KEY in out + err) == (False, True, False)
 
 
 def test_default_endpoint_of_local_is_the_usual_one(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,13 +485,18 @@ def test_killed_by_the_kernel_again_and_again(station: Station) -> None:
     first, call = station.sent, "import sys; from rewards.cli import main; sys.argv[0] = 'rewards'; main()"
     command = [sys.executable, "-c", call, "deploy", "--network", "agung", "--out", str(station.record), *roles()]
     environment = clean_environment(REWARDS_RPC_URL=station.url, REWARDS_DEPLOYER_KEY=KEY, REWARDS_POLL_SECONDS="0.02")
-    journal = station.record.with_name("r.partial.json")
+    environment["TMPDIR"] = str(station.record.parent.parent)
+    journal = station.record.with_name("r.json.partial")
     for number in (1, 3, 4, 8):
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
             while run.poll() is None and _count_intents(journal) < number:
                 time.sleep(0.005)
             os.kill(run.pid, signal.SIGKILL)
     assert "half finished" in station("--check", status=2).error
+    whole = journal.read_text()
+    journal.write_text(whole[:200])
+    assert f"{journal} is not the journal of a deployment" in station("--check", status=2).error
+    journal.write_text(whole)
     named = station(*roles(settler=RICH, supply_to=None), status=2).error
     assert f"--settler was {HOLDERS['settler']}, is now {RICH}" in named
     done = station(*roles(), "--json").document
