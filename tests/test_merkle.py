@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -160,7 +161,10 @@ def fold(digests: list[bytes]) -> bytes:
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40))
 def test_the_pymerkle_tree_is_whole_at_every_size(digests: list[bytes]) -> None:
     """Perfect or not, each state is RFC 9162's with sorted pairs, and pymerkle's own paths lead to it."""
-    tree = LevelTree(digests)
+    nodes = np.zeros((2 * len(digests), 32), np.uint8)
+    nodes[: len(digests)] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+    LevelTree.fill(nodes, len(digests))
+    tree = LevelTree(nodes, len(digests))
     assert [tree.get_leaf(index + 1) for index in range(len(digests))] == digests
     for size in range(1, len(digests) + 1):
         assert tree.get_root(size) == fold(digests[:size])
