@@ -57,21 +57,24 @@ _ROUND_CONSTANTS = np.array(
 )
 
 
-def hash_column(messages: Bytes) -> Bytes:
-    """Keccak-256 of each row: (n, 32 | 64 | 96) to (n, 32) bytes. Raises UsageError for any other array."""
-    _check(messages, _SIZES)
-    return _hash(messages)
-
-
-def hash_pairs(nodes: Bytes) -> Bytes:
-    """Keccak-256 of each two consecutive rows, the lesser first: (2m, 32) to (m, 32) bytes, one level of a tree.
+def hash_column(messages: Bytes, out: Bytes | None = None) -> Bytes:
+    """Keccak-256 of each row: (n, 32 | 64 | 96) to (n, 32) bytes, a new array or `out`, which must not overlap.
 
     Raises UsageError for any other array.
+    """
+    _check(messages, _SIZES)
+    return _hash(messages, out)
+
+
+def hash_pairs(nodes: Bytes, out: Bytes | None = None) -> Bytes:
+    """Keccak-256 of each two consecutive rows, the lesser first: (2m, 32) to (m, 32) bytes, one level of a tree.
+
+    Otherwise as `hash_column`.
     """
     _check(nodes, (32,))
     if len(nodes) % 2:
         raise UsageError(f"no pairs: {len(nodes)} nodes; give an even number")
-    return _hash(np.ascontiguousarray(nodes).reshape(-1, 64), in_order=True)
+    return _hash(np.ascontiguousarray(nodes).reshape(-1, 64), out, in_order=True)
 
 
 def backend() -> str:
@@ -108,9 +111,13 @@ def _choose_kernel(count: int) -> Kernel | None:
     return load_kernel() if count > (_HANDFUL if loaded else FEW) else None
 
 
-def _hash(messages: Bytes, in_order: bool = False) -> Bytes:
+def _hash(messages: Bytes, out: Bytes | None, in_order: bool = False) -> Bytes:
     kernel = _choose_kernel(len(messages))
-    digests = np.empty((len(messages), 32), np.uint8)
+    digests = np.empty((len(messages), 32), np.uint8) if out is None else out
+    if digests.dtype != np.uint8 or digests.shape != (len(messages), 32):
+        raise UsageError(
+            f"no place for digests: {digests.dtype} of shape {digests.shape}; give uint8 of shape ({len(messages)}, 32)"
+        )
 
     def hash_from(start: int) -> None:
         piece = np.ascontiguousarray(messages[start : start + _PIECE])

@@ -46,7 +46,7 @@ _HEADER = struct.Struct(">8sII")
 _RECORD = struct.Struct(">B20s12sI")
 _NODE = 32
 _KEY, _LEAF = 21, 33  # the first bytes of a record: pool and account; these and the amount
-_STEP, _BATCH = 1 << 17, 1 << 15  # leaves and proofs at a time, so that what is made on the way stays small
+_STEP, _HASHED = 1 << 15, 1 << 17  # rows at a time, so that what is made of them on the way stays small
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -98,7 +98,7 @@ class LevelTree(BaseMerkleTree):  # type: ignore[misc]
         """Hash each level above the first `size` nodes into the rows after it, a whole level at once."""
         while size > 1:
             level, nodes, size = nodes[:size], nodes[size:], size // 2
-            nodes[:size] = hash_pairs(level[: 2 * size])
+            hash_pairs(level[: 2 * size], out=nodes[:size])
 
     def hash_empty(self) -> bytes:
         return ZERO_ROOT
@@ -175,16 +175,17 @@ class ClaimTree:
 
     @classmethod
     def _from_leaves(cls, leaves: Bytes) -> "ClaimTree":
-        leaves = leaves[_sort_rows(leaves)]
-        keys = np.ascontiguousarray(leaves[:, :_KEY]).view(f"S{_KEY}")[:, 0]
-        for pool, *account in leaves[1:, :_KEY][keys[1:] == keys[:-1]]:
+        order = _sort_rows(leaves)
+        keys = np.ascontiguousarray(leaves[:, :_KEY]).view(f"S{_KEY}")[order, 0]
+        for pool, *account in leaves[order[1:][keys[1:] == keys[:-1]], :_KEY]:
             raise InputError(
                 f"claimables: pool {pool}, account 0x{bytes(account).hex()} occurs twice; give one row each"
             )
         file = io.BytesIO(bytes(_measure(len(leaves))))  # written in place and given out as it is, not copied
         with file.getbuffer() as view:
-            _HEADER.pack_into(view, 0, _MAGIC, _VERSION, len(leaves))
-            _write_tree(view, leaves)
+            _write_leaves(view, leaves, order)
+            del keys, leaves, order
+            _write_nodes(view)
         return cls(file.getvalue())
 
     @property
@@ -214,8 +215,8 @@ class ClaimTree:
         """
         count = len(self)
         deepest = (count - 1).bit_length()
-        for start in range(0, count, _BATCH):
-            numbers = np.ascontiguousarray(self._table[start : start + _BATCH, _LEAF:])
+        for start in range(0, count, _STEP):
+            numbers = np.ascontiguousarray(self._table[start : start + _STEP, _LEAF:])
             node = numbers.view(">u4")[:, 0].astype(np.int64)
             siblings = np.empty((len(node), deepest), np.int64)
             for level in range(deepest):
@@ -379,29 +380,40 @@ def _sort_rows(rows: Bytes) -> NDArray[np.int64]:
     return order
 
 
-def _write_tree(view: memoryview, leaves: Bytes) -> None:
-    """Write the leaves, ascending by (pool, account), and all nodes into a file that has its header and size."""
-    count, (table, nodes) = len(leaves), _split(view)
-    hashes = np.empty((count, _NODE), np.uint8)
-    for start in range(0, count, _STEP):
-        hashes[start : start + _STEP] = _hash_leaves(leaves[start : start + _STEP])
+def _write_leaves(view: memoryview, leaves: Bytes, order: NDArray[np.int64]) -> None:
+    """Write header and leaf table, without the node numbers, into a file of the right size."""
+    _HEADER.pack_into(view, 0, _MAGIC, _VERSION, len(leaves))
+    table, _ = _split(view)
+    for start in range(0, len(leaves), _STEP):
+        table[start : start + _STEP, :_LEAF] = leaves[order[start : start + _STEP]]
+
+
+def _write_nodes(view: memoryview) -> None:
+    """Add nodes and node numbers to a file that has header and leaf table."""
+    table, nodes = _split(view)
+    count = len(table)
+    # In the last rows, where nothing is yet: only one of them is among the first, which are sorted from here.
+    hashes = nodes[len(nodes) - count :]
+    for start in range(0, count, _HASHED):
+        _hash_leaves(table[start : start + _HASHED], out=hashes[start : start + _HASHED])
     by_hash = _sort_rows(hashes)
-    np.take(hashes, by_hash, axis=0, out=nodes[:count], mode="clip")  # other modes would make a copy first
-    del hashes
+    for start in range(0, count, _STEP):
+        ranks = by_hash[start : start + _STEP]
+        nodes[start : start + len(ranks)] = hashes[ranks]
     numbers = np.empty((count, 1), ">u4")
     numbers[by_hash, 0] = np.arange(count)
-    table[:, :_LEAF], table[:, _LEAF:] = leaves, numbers.view(np.uint8)
+    table[:, _LEAF:] = numbers.view(np.uint8)
 
     folded = _count_folded(count)
-    nodes[count : count + folded // 2] = hash_pairs(nodes[:folded])
+    hash_pairs(nodes[:folded], out=nodes[count : count + folded // 2])
     LevelTree.fill(nodes[folded:], count - folded // 2)
 
 
-def _hash_leaves(leaves: Bytes) -> Bytes:
-    """Leaf hashes of rows that begin as records do: keccak256(keccak256(abi.encode(pool, account, amount)))."""
-    words = np.zeros((len(leaves), 96), np.uint8)
-    words[:, 31], words[:, 44:64], words[:, 84:] = leaves[:, 0], leaves[:, 1:_KEY], leaves[:, _KEY:]
-    return hash_column(hash_column(words))
+def _hash_leaves(table: Bytes, out: Bytes) -> None:
+    """keccak256(keccak256(abi.encode(pool, account, amount))) of rows of the leaf table."""
+    words = np.zeros((len(table), 96), np.uint8)
+    words[:, 31], words[:, 44:64], words[:, 84:] = table[:, 0], table[:, 1:_KEY], table[:, _KEY:_LEAF]
+    hash_column(hash_column(words), out)
 
 
 def _split(buffer: bytes | memoryview) -> tuple[Bytes, Bytes]:

@@ -168,6 +168,24 @@ def test_another_array_is_refused(array: NDArray[Any]) -> None:
         assert str(array.shape) in str(refusal.value)
 
 
+@pytest.mark.parametrize("count", [3, 10_000])
+def test_digests_go_where_they_are_asked_to(backend: str, count: int) -> None:
+    messages, wide = make_messages(count, 64), np.zeros((count, 40), np.uint8)
+    found = keccak.hash_column(messages, wide[:, 5:37])
+    assert found.base is wide
+    assert to_rows(found) == hash_one_by_one(messages)
+    assert not wide[:, :5].any() and not wide[:, 37:].any()
+    keccak.hash_pairs(messages.reshape(-1, 32), out=wide[:, 8:])
+    assert to_rows(wide[:, 8:]) == order_one_by_one(messages.reshape(-1, 32))
+
+
+@pytest.mark.parametrize("out", [np.zeros((2, 32), np.uint8), np.zeros((3, 33), np.uint8), np.zeros((3, 32), np.int8)])
+def test_another_place_is_refused(out: NDArray[Any]) -> None:
+    for hashed, messages in ((keccak.hash_column, make_messages(3, 64)), (keccak.hash_pairs, make_messages(6, 32))):
+        with pytest.raises(UsageError, match=r"no place for digests: .*; give uint8 of shape \(3, 32\)"):
+            hashed(messages, out)
+
+
 def test_what_has_no_pairs_is_refused() -> None:
     with pytest.raises(UsageError, match=r"shape \(2, 64\); give uint8 of shape \(n, 32\)"):
         keccak.hash_pairs(np.zeros((2, 64), np.uint8))
