@@ -22,7 +22,6 @@ import io
 import re
 import struct
 from binascii import hexlify, unhexlify
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,6 +46,7 @@ _RECORD = struct.Struct(">B20s12sI")
 _NODE = 32
 _KEY, _LEAF = 21, 33  # the first bytes of a record: pool and account; these and the amount
 _STEP, _HASHED = 1 << 15, 1 << 17  # rows at a time, so that what is made of them on the way stays small
+_READ_KEY, _READ_NODE = struct.Struct(f"{_KEY}s").unpack_from, struct.Struct(f"{_NODE}s").unpack_from
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -177,14 +177,16 @@ class ClaimTree:
     def _from_leaves(cls, leaves: Bytes) -> "ClaimTree":
         order = _sort_rows(leaves)
         keys = np.ascontiguousarray(leaves[:, :_KEY]).view(f"S{_KEY}")[order, 0]
-        for pool, *account in leaves[order[1:][keys[1:] == keys[:-1]], :_KEY]:
+        repeated = order[1:][keys[1:] == keys[:-1]]
+        if len(repeated):
+            pool, *account = leaves[repeated[0], :_KEY].tolist()
             raise InputError(
                 f"claimables: pool {pool}, account 0x{bytes(account).hex()} occurs twice; give one row each"
             )
         file = io.BytesIO(bytes(_measure(len(leaves))))  # written in place and given out as it is, not copied
         with file.getbuffer() as view:
             _write_leaves(view, leaves, order)
-            del keys, leaves, order
+            del keys, leaves, order  # before there is as much again in nodes
             _write_nodes(view)
         return cls(file.getvalue())
 
@@ -236,12 +238,8 @@ class ClaimTree:
 
         Raises UsageError when the leaf cannot be encoded: a pool, address or amount out of its type's range.
         """
-        node = hash_leaf(pool, account, cumulative_amount)
-        for sibling in proof:
-            if len(sibling) != _NODE:
-                return False
-            node = hash_pair(node, sibling)
-        return node == root
+        leaf, siblings = hash_leaf(pool, account, cumulative_amount), list(proof)
+        return all(len(sibling) == _NODE for sibling in siblings) and _climb(leaf, siblings) == root
 
     def dump(self) -> dict[str, Any]:
         """OpenZeppelin's `standard-v1` dump, values in ascending order of (pool, account); ready for JSON."""
@@ -262,23 +260,33 @@ class ClaimTree:
         return self._content
 
 
-def read_proof(buffer: "ReadableBuffer", pool: int, account: str) -> tuple[int, list[bytes]]:
+def read_proof(buffer: "ReadableBuffer", pool: int, account: str, *, check: bool = True) -> tuple[int, list[bytes]]:
     """Cumulative amount (base units) and proof of one leaf, by a handful of reads from a `tree.bin`, mapped or not.
 
-    The proof is checked against the file's own root. Raises NotClaimable for an absent leaf, InputError for a bad file.
+    The proof is checked against the file's own root, which takes most of the time: `check=False` is for who goes on to
+    `verify` it against a root from elsewhere. Raises NotClaimable for an absent leaf, InputError for a bad file.
     """
     # No slice of the view outlives its block, so that a mapping can be closed while an error is on its way.
     with memoryview(buffer) as view:
         count = _read_count(view)
         record = _find_record(view, count, pool, account)
-        node, last, proof = record.node, 2 * count - 2, []
+        start = _HEADER.size + count * _RECORD.size
+        node, last = record.node, 2 * count - 2
+        proof: list[bytes] = []
         while node < last:
-            proof.append(_read_node(view, count, node ^ 1))
+            proof.extend(_READ_NODE(view, start + _NODE * (node ^ 1)))
             node = count + node // 2
         root = _read_node(view, count, last)
-    if not ClaimTree.verify(root, pool, account, record.amount, proof):
+    if check and _climb(_hash_words(pool, record.account, record.amount), proof) != root:
         raise InputError(f"claim tree file: pool {pool}, account {account} does not lead to its root; build it again")
     return record.amount, proof
+
+
+def _climb(node: bytes, proof: Iterable[bytes]) -> bytes:
+    """The root that a proof of whole nodes leads to from a leaf hash."""
+    for sibling in proof:
+        node = keccak(node + sibling if node < sibling else sibling + node)
+    return node
 
 
 def _encode_leaves(claimables: pl.DataFrame) -> Bytes:
@@ -298,13 +306,14 @@ def _encode_leaves(claimables: pl.DataFrame) -> Bytes:
     for start in range(0, len(leaves), _STEP):
         rows = claimables.select(columns).slice(start, _STEP)
         if not _encode_rows(rows, leaves[start : start + _STEP]):
-            for row in rows.iter_rows():
-                _check_row(*row)
+            checked = [_check_row(*row) for row in rows.iter_rows()]  # names the row that is wrong
+            packed = b"".join(pool.to_bytes() + account + amount.to_bytes(12) for pool, account, amount in checked)
+            leaves[start : start + _STEP] = np.frombuffer(packed, np.uint8).reshape(-1, _LEAF)
     return leaves
 
 
 def _encode_rows(rows: pl.DataFrame, leaves: Bytes) -> bool:
-    """Write rows into `leaves`; False where one is not sound."""
+    """Write rows into `leaves`; False where one may not be sound."""
     rows = rows.select(
         pl.col("pool").cast(pl.UInt8, strict=False),
         # Null where it is not 42 bytes long.
@@ -338,7 +347,7 @@ def _to_bytes(numbers: pl.Series, dtype: str) -> Bytes:
 
 
 def _are_sound(leaves: Bytes) -> bool:
-    """Whether every leaf has a pool, an account and an amount that are not zero and may be paid."""
+    """Whether every leaf has a pool that pays, an account and an amount that are not zero."""
     pool, account, amount = leaves[:, 0], leaves[:, 1:_KEY], leaves[:, _KEY:]
     return bool(np.isin(pool, POOLS).all() and account.any(axis=1).all() and amount.any(axis=1).all())
 
@@ -392,7 +401,7 @@ def _write_nodes(view: memoryview) -> None:
     """Add nodes and node numbers to a file that has header and leaf table."""
     table, nodes = _split(view)
     count = len(table)
-    # In the last rows, where nothing is yet: only one of them is among the first, which are sorted from here.
+    # They lie in the last rows until they are sorted into the first; the one row in both is written last.
     hashes = nodes[len(nodes) - count :]
     for start in range(0, count, _HASHED):
         _hash_leaves(table[start : start + _HASHED], out=hashes[start : start + _HASHED])
@@ -426,7 +435,7 @@ def _split(buffer: bytes | memoryview) -> tuple[Bytes, Bytes]:
 
 def _copy_leaves(view: memoryview) -> Bytes:
     """(n, 33) bytes: what nothing holds on to when the file is closed."""
-    return np.ascontiguousarray(_split(view)[0][:, :_LEAF])
+    return _split(view)[0][:, :_LEAF].copy()
 
 
 def _count_folded(leaves: int) -> int:
@@ -459,13 +468,41 @@ def _read_record(view: memoryview, rank: int) -> Record:
 
 
 def _read_node(view: memoryview, count: int, node: int) -> bytes:
-    start = _HEADER.size + count * _RECORD.size + node * _NODE
-    return bytes(view[start : start + _NODE])
+    found: bytes
+    (found,) = _READ_NODE(view, _HEADER.size + count * _RECORD.size + node * _NODE)
+    return found
 
 
 def _find_record(view: memoryview, count: int, pool: int, account: str) -> Record:
-    key = (pool, _parse_account(account))
-    rank = bisect_left(range(count), key, key=lambda rank: _read_record(view, rank)[:2])
-    if rank < count and (record := _read_record(view, rank))[:2] == key:
-        return record
+    digits = _parse_account(account)
+    if pool in POOLS:
+        rank = _find_rank(view, count, bytes((pool,)) + digits)
+        if rank < count and (record := _read_record(view, rank))[:2] == (pool, digits):
+            return record
     raise NotClaimable(f"no claimable for pool {pool}, account {account}; check the pool, the account and the epoch")
+
+
+def _find_rank(view: memoryview, count: int, key: bytes) -> int:
+    """Where the record with this key is if there is one. Addresses lie as if at random, so that it can be guessed."""
+    number = int.from_bytes(key)
+    low, high, below, above = 0, count, POOLS[0] << 160, POOLS[-1] + 1 << 160
+    step = 0
+    while low < high:
+        # Uneven tables mislead guesses: every fourth step halves what is left.
+        guess = low + (high - low) * (number - below) // (above - below)
+        rank = (low + high) // 2 if step % 4 == 3 else min(guess, high - 1)
+        step += 1
+        found = _read_key(view, rank)
+        if found == key:
+            return rank
+        if found < key:
+            low, below = rank + 1, int.from_bytes(found)
+        else:
+            high, above = rank, int.from_bytes(found)
+    return low
+
+
+def _read_key(view: memoryview, rank: int) -> bytes:
+    found: bytes
+    (found,) = _READ_KEY(view, _HEADER.size + rank * _RECORD.size)
+    return found
