@@ -21,7 +21,7 @@ Kernel = Callable[[States], None]
 FEW = 1 << 16
 """Up to so many messages in a call, safe-pysha3 takes less time than loading Numba."""
 
-_HANDFUL = 1 << 6  # up to so many, it takes less time than setting up a call of the kernel
+_HANDFUL = 1 << 4  # up to so many, it takes less time than setting up a call of the kernel
 _SIZES = (32, 64, 96)
 _LANES = 8
 _PIECE = 1 << 12  # messages that a thread takes at a time; their states fit into its cache

@@ -226,7 +226,7 @@ class ClaimTree:
                 node = count + node // 2
             inside = siblings < 2 * count - 2  # the root, where the shorter proofs end a level earlier, has no sibling
             offsets = np.concatenate(([0], np.cumsum(np.count_nonzero(inside, axis=1))))
-            yield Proofs(self._nodes[siblings[inside]], offsets)
+            yield Proofs(np.take(self._nodes, siblings[inside], axis=0), offsets)
 
     def _prove_in_perfect(self, position: int) -> list[bytes]:
         path: list[bytes] = self._perfect.prove_inclusion(position + 1).path
@@ -394,7 +394,7 @@ def _write_leaves(view: memoryview, leaves: Bytes, order: NDArray[np.int64]) -> 
     _HEADER.pack_into(view, 0, _MAGIC, _VERSION, len(leaves))
     table, _ = _split(view)
     for start in range(0, len(leaves), _STEP):
-        table[start : start + _STEP, :_LEAF] = leaves[order[start : start + _STEP]]
+        table[start : start + _STEP, :_LEAF] = np.take(leaves, order[start : start + _STEP], axis=0)
 
 
 def _write_nodes(view: memoryview) -> None:
@@ -408,7 +408,7 @@ def _write_nodes(view: memoryview) -> None:
     by_hash = _sort_rows(hashes)
     for start in range(0, count, _STEP):
         ranks = by_hash[start : start + _STEP]
-        nodes[start : start + len(ranks)] = hashes[ranks]
+        nodes[start : start + len(ranks)] = np.take(hashes, ranks, axis=0)
     numbers = np.empty((count, 1), ">u4")
     numbers[by_hash, 0] = np.arange(count)
     table[:, _LEAF:] = numbers.view(np.uint8)
