@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pymerkle import BaseMerkleTree
 
 from rewards.errors import InputError, LimitError, UsageError
-from rewards.keccak import Bytes, hash_column, hash_pairs
+from rewards.keccak import Bytes, hash_column, hash_few, hash_pairs
 from rewards.units import MAX_AMOUNT, POOLS, ZERO_ROOT, is_usable, keccak
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _RECORD = struct.Struct(">B20s12sI")
 _NODE = 32
 _KEY, _LEAF = 21, 33  # the first bytes of a record: pool and account; these and the amount
 _STEP, _HASHED = 1 << 15, 1 << 17  # rows at a time, so that what is made of them on the way stays small
-_READ_KEY, _READ_NODE = struct.Struct(f"{_KEY}s").unpack_from, struct.Struct(f"{_NODE}s").unpack_from
+_READ_KEY, _READ_PAIR = struct.Struct(f"{_KEY}s").unpack_from, struct.Struct(f"{_NODE}s{_NODE}s").unpack_from
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -238,8 +238,12 @@ class ClaimTree:
 
         Raises UsageError when the leaf cannot be encoded: a pool, address or amount out of its type's range.
         """
-        leaf, siblings = hash_leaf(pool, account, cumulative_amount), list(proof)
-        return all(len(sibling) == _NODE for sibling in siblings) and _climb(leaf, siblings) == root
+        node = hash_leaf(pool, account, cumulative_amount)
+        for sibling in proof:
+            if len(sibling) != _NODE:
+                return False
+            node = hash_pair(node, sibling)
+        return node == root
 
     def dump(self) -> dict[str, Any]:
         """OpenZeppelin's `standard-v1` dump, values in ascending order of (pool, account); ready for JSON."""
@@ -263,30 +267,30 @@ class ClaimTree:
 def read_proof(buffer: "ReadableBuffer", pool: int, account: str, *, check: bool = True) -> tuple[int, list[bytes]]:
     """Cumulative amount (base units) and proof of one leaf, by a handful of reads from a `tree.bin`, mapped or not.
 
-    The proof is checked against the file's own root, which takes most of the time: `check=False` is for who goes on to
-    `verify` it against a root from elsewhere. Raises NotClaimable for an absent leaf, InputError for a bad file.
+    Every node on the way to the file's root must be the hash of the two below it. That takes most of the time:
+    `check=False` is for who goes on to `verify` the proof against a root from elsewhere. Raises NotClaimable for an
+    absent leaf, InputError for a bad file.
     """
+    way: list[bytes] = []
+    proof: list[bytes] = []
     # No slice of the view outlives its block, so that a mapping can be closed while an error is on its way.
     with memoryview(buffer) as view:
         count = _read_count(view)
         record = _find_record(view, count, pool, account)
-        start = _HEADER.size + count * _RECORD.size
-        node, last = record.node, 2 * count - 2
-        proof: list[bytes] = []
+        start, node, last = _HEADER.size + count * _RECORD.size, record.node, 2 * count - 2
         while node < last:
-            proof.extend(_READ_NODE(view, start + _NODE * (node ^ 1)))
+            pair = _READ_PAIR(view, start + node // 2 * 2 * _NODE)
+            way.append(pair[node % 2])
+            proof.append(pair[1 - node % 2])
             node = count + node // 2
-        root = _read_node(view, count, last)
-    if check and _climb(_hash_words(pool, record.account, record.amount), proof) != root:
-        raise InputError(f"claim tree file: pool {pool}, account {account} does not lead to its root; build it again")
+        way.append(_read_node(view, count, last))
+    if check:
+        below = [one + other if one < other else other + one for one, other in zip(way, proof, strict=False)]
+        if b"".join(way) != _hash_words(pool, record.account, record.amount) + hash_few(below):
+            raise InputError(
+                f"claim tree file: pool {pool}, account {account} does not lead to its root; build it again"
+            )
     return record.amount, proof
-
-
-def _climb(node: bytes, proof: Iterable[bytes]) -> bytes:
-    """The root that a proof of whole nodes leads to from a leaf hash."""
-    for sibling in proof:
-        node = keccak(node + sibling if node < sibling else sibling + node)
-    return node
 
 
 def _encode_leaves(claimables: pl.DataFrame) -> Bytes:
@@ -468,9 +472,8 @@ def _read_record(view: memoryview, rank: int) -> Record:
 
 
 def _read_node(view: memoryview, count: int, node: int) -> bytes:
-    found: bytes
-    (found,) = _READ_NODE(view, _HEADER.size + count * _RECORD.size + node * _NODE)
-    return found
+    start = _HEADER.size + count * _RECORD.size + node * _NODE
+    return bytes(view[start : start + _NODE])
 
 
 def _find_record(view: memoryview, count: int, pool: int, account: str) -> Record:

@@ -186,6 +186,18 @@ def test_another_place_is_refused(out: NDArray[Any]) -> None:
             hashed(messages, out)
 
 
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 64, 96, 134, 135])
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 16, 20, 64])
+def test_a_few_messages_of_any_length_below_a_block(
+    monkeypatch: pytest.MonkeyPatch, backend: str, count: int, length: int
+) -> None:
+    messages = [row.tobytes() for row in make_messages(count, length)]
+    if messages or backend == "pysha3":
+        assert keccak.hash_few(messages) == b"".join(keccak_256(message).digest() for message in messages)
+    monkeypatch.undo()
+    assert keccak.hash_few(messages) == b"".join(keccak_256(message).digest() for message in messages)
+
+
 def test_what_has_no_pairs_is_refused() -> None:
     with pytest.raises(UsageError, match=r"shape \(2, 64\); give uint8 of shape \(n, 32\)"):
         keccak.hash_pairs(np.zeros((2, 64), np.uint8))
