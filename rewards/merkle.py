@@ -382,7 +382,7 @@ def _hash_words(pool: int, account: bytes, amount: int) -> bytes:
 
 def _sort_rows(rows: Bytes) -> NDArray[np.int64]:
     """The order of (n, 8 or more) bytes: by their first eight, and by all where these are alike."""
-    heads = np.ascontiguousarray(rows[:, :8]).view(">u8")[:, 0].astype(np.uint64)
+    heads = rows[:, 7::-1].copy().view("<u8")[:, 0]
     order = np.argsort(heads)
     heads = heads[order]
     same = heads[1:] == heads[:-1]
