@@ -3,7 +3,7 @@
 import polars as pl
 
 from rewards.errors import LimitError
-from rewards.schemas import MONEY
+from rewards.schemas import MONEY, add_up
 from rewards.units import MAX_AMOUNT
 
 _WIDE = pl.Int128
@@ -38,7 +38,7 @@ def allocate(pool: int, scores: pl.DataFrame) -> pl.DataFrame:
         whole=score * pl.lit(quotient, dtype=_WIDE) + rests // total,
         fraction=rests % total,
     )
-    left = pool - sum(split["whole"].to_list())
+    left = pool - add_up(split["whole"])
     lucky = (
         split.sort("fraction", "account_id", descending=[True, False])
         .head(left)

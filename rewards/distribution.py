@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rewards.epoch import Epoch
 from rewards.errors import LimitError
 from rewards.keccak import hash_column
-from rewards.schemas import CLAIMABLES, MONEY
+from rewards.schemas import CLAIMABLES, MONEY, add_up
 from rewards.units import MAX_AMOUNT, POOLS, ZERO_ADDRESS, Address
 
 WIDE = pl.Int128
@@ -68,8 +68,8 @@ def unusable_wallets(accounts: pl.DataFrame) -> pl.DataFrame:
 
 
 def sum_by_pool(frame: pl.DataFrame, column: str = "amount") -> dict[int, int]:
-    """Exact sums per pool in Python integers, which do not wrap."""
-    return {p: sum(int(v) for v in frame.filter(pl.col("pool") == p)[column].to_list()) for p in POOLS}
+    """Exact sums per pool."""
+    return {p: add_up(frame.filter(pl.col("pool") == p)[column]) for p in POOLS}
 
 
 def settle_held(held: pl.DataFrame, accounts: pl.DataFrame, epoch: Epoch, hold_epochs: int) -> Held:

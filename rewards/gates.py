@@ -13,7 +13,7 @@ from rewards.manifest import Manifest
 from rewards.policy import BP, Policy
 from rewards.ports import Counts, Coverage, EpochInputs, EpochResult, Previous, RewardPool
 from rewards.quality import HOUR_US, MINUTE_US
-from rewards.schemas import LATE
+from rewards.schemas import LATE, add_up
 from rewards.units import POOL_NAMES, POOLS, PROVIDER, UNITS_PER_E8, USER
 
 SHOWN = 3
@@ -120,7 +120,7 @@ def check_conserved(
             account, cap, amount = over.select("account_id", "cap", "amount").row(0)
             message = f"{name} pool: {over.height} amounts pass their cap, such as of {account}"
             findings.append(Finding("conserve", message, str(cap), str(amount)))
-        shares = sum(int(v) for v in frame["share"].to_list())
+        shares = add_up(frame["share"])
         if frame.height and shares != books.pool:
             findings.append(
                 Finding("conserve", f"{name} pool: shares do not add up to the pool", str(books.pool), str(shares))
@@ -140,7 +140,7 @@ def _check_sums(pool: int, result: EpochResult) -> list[Finding]:
     return [
         Finding("conserve", f"{POOL_NAMES[pool]} pool: {what} do not add up to the books", str(expected), str(found))
         for what, frame, column, expected in sums
-        if (found := sum(int(v) for v in frame.filter(pl.col("pool") == pool)[column].to_list())) != expected
+        if (found := add_up(frame.filter(pl.col("pool") == pool)[column])) != expected
     ]
 
 
@@ -189,7 +189,7 @@ def check_rollup(counts: Counts, rollup: pl.DataFrame, heartbeats: pl.DataFrame)
     ]
     for part in ("provision", "user"):
         side = rollup.filter(pl.col("part") == part)
-        fees, rows = sum(int(v) for v in side["fee_e8"].to_list()), int(side["requests"].sum())
+        fees, rows = add_up(side["fee_e8"]), int(side["requests"].sum())
         if fees > counts.earning_fee_e8 or (rows == counts.earning and fees != counts.earning_fee_e8):
             message = f"the {part} roll-up has other fees than the earning rows"
             findings.append(Finding("conserve", message, str(counts.earning_fee_e8), str(fees)))
@@ -213,7 +213,7 @@ def check_successor(previous: pl.DataFrame, claimables: pl.DataFrame) -> list[Fi
 def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list[Finding]:
     """Fees of the earning rows × deposit share agree with the epoch's fee deposits within the policy's band."""
     expected = counts.earning_fee_e8 * UNITS_PER_E8 * policy.caps.deposit_bp // BP
-    arrived = sum(int(v) for v in deposits.filter(~pl.col("funding"))["amount"].to_list())
+    arrived = add_up(deposits.filter(~pl.col("funding"))["amount"])
     if abs(arrived - expected) * BP <= policy.caps.funded_band_bp * expected:
         return []
     return [

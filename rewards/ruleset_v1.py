@@ -9,7 +9,7 @@ from rewards.distribution import Held, sum_by_pool
 from rewards.errors import InputError
 from rewards.policy import BP, Policy
 from rewards.ports import EpochInputs, PoolTotals, Previous
-from rewards.schemas import ALLOCATIONS, MONEY, STATE
+from rewards.schemas import ALLOCATIONS, MONEY, STATE, add_up
 from rewards.units import POOL_NAMES, POOLS, PROVIDER, USER
 
 NAME = "v1"
@@ -37,10 +37,7 @@ def score(inputs: EpochInputs, accounts: pl.DataFrame, previous: Previous, polic
 
 def deposited(inputs: EpochInputs, previous: Previous) -> dict[int, int]:
     """Cumulative deposits per pool up to the epoch's reference block (or end)."""
-    return {
-        pool: previous.totals[pool].deposited + sum(int(v) for v in inputs.deposits[DEPOSIT_COLUMN[pool]].to_list())
-        for pool in POOLS
-    }
+    return {pool: previous.totals[pool].deposited + add_up(inputs.deposits[DEPOSIT_COLUMN[pool]]) for pool in POOLS}
 
 
 def positive_corrections(inputs: EpochInputs) -> dict[int, int]:

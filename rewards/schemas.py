@@ -10,7 +10,7 @@ import pandera.polars as pa
 import polars as pl
 from pandera.errors import SchemaError, SchemaErrors
 
-from rewards.errors import InputError
+from rewards.errors import InputError, LimitError
 
 MONEY = pl.Decimal(38, 0)
 TIME = pl.Datetime("us", "UTC")
@@ -101,6 +101,14 @@ class Table:
         except (SchemaError, SchemaErrors) as error:
             raise InputError(f"{where}: {_first_failure(error)}") from error
         return frame
+
+
+def add_up(column: pl.Series) -> int:
+    """The exact sum of integers or of decimals without a fraction; LimitError past 38 digits, where others wrap."""
+    try:
+        return int(column.cast(MONEY).sum())
+    except pl.exceptions.PolarsError as error:
+        raise LimitError(f"{column.name or 'a column'} adds up to more than 38 digits: {error}") from error
 
 
 def _is_sorted(frame: pl.DataFrame, order: Sequence[str]) -> bool:

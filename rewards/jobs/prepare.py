@@ -40,6 +40,7 @@ from rewards.schemas import (
     ROLLUP,
     SCORES,
     STATE,
+    add_up,
 )
 from rewards.sources.folder import InputFolder, read_policies
 from rewards.units import POOLS, PROVIDER
@@ -202,10 +203,7 @@ def _ask_gates(
     policy: Policy,
 ) -> list[Finding]:
     """Every gate before sealing; `deposits` are all that is known up to the epoch's end or reference block."""
-    known = {
-        pool: sum(int(v) for v in deposits["provider_amount" if pool == PROVIDER else "user_amount"].to_list())
-        for pool in POOLS
-    }
+    known = {pool: add_up(deposits["provider_amount" if pool == PROVIDER else "user_amount"]) for pool in POOLS}
     of_the_epoch = inputs.deposits.filter(pl.col("deposited_at") >= inputs.epoch.start)
     return [
         *gates.check_complete(roll_up.usage_coverage, roll_up.heartbeat_coverage, inputs, calendar, policy),

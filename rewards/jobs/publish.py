@@ -18,7 +18,7 @@ from rewards.ledger.store import StoredIntent
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
 from rewards.ports import Receipt, RootRecord
-from rewards.schemas import CLAIMABLES
+from rewards.schemas import CLAIMABLES, add_up
 from rewards.units import POOLS, PROVIDER, USER
 
 
@@ -117,7 +117,7 @@ def check_bundle(bundle: Bundle) -> list[Finding]:
     if len(tree) != manifest.leaves:
         findings.append(Finding(gate, "the claimables are another number", str(manifest.leaves), str(len(tree))))
     for pool in POOLS:
-        total = sum(int(v) for v in claimables.filter(pool=pool)["cumulative_amount"].to_list())
+        total = add_up(claimables.filter(pool=pool)["cumulative_amount"])
         if total != manifest.total(pool):
             findings.append(
                 Finding(gate, f"claimables of pool {pool} do not add up", str(manifest.total(pool)), str(total))
