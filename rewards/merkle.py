@@ -1,5 +1,7 @@
 """The claim tree: claimables as leaves of OpenZeppelin's `standard-v1` tree, held and proved by a pymerkle tree.
 
+Leaves and nodes are columns of bytes from the frame to the file: a million make no Python object each.
+
 With n leaves in ascending order of their hashes, number the 2n − 1 nodes so that leaves come first and each pair's hash
 is appended in turn: node j has the sibling `j ^ 1` and the parent `n + j // 2`, and the root is the last. This is
 OpenZeppelin's array read backwards. Its last 2h − 1 nodes, h the largest power of two ≤ n, are a perfect tree, which is
@@ -16,18 +18,21 @@ where pymerkle agrees with OpenZeppelin; the 2(n − h) nodes before it are leav
     16 + 37 n         32 (2n−1)  nodes in the order above (none when n is 0)
 """
 
+import io
 import re
 import struct
-from bisect import bisect_left
-from collections.abc import Iterable
+from binascii import hexlify, unhexlify
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pymerkle import BaseMerkleTree
 
 from rewards.errors import InputError, LimitError, UsageError
+from rewards.keccak import Bytes, hash_column, hash_few, hash_pairs
 from rewards.units import MAX_AMOUNT, POOLS, ZERO_ROOT, is_usable, keccak
 
 if TYPE_CHECKING:
@@ -39,6 +44,9 @@ _MAGIC, _VERSION = b"CXPTTREE", 1
 _HEADER = struct.Struct(">8sII")
 _RECORD = struct.Struct(">B20s12sI")
 _NODE = 32
+_KEY, _LEAF = 21, 33  # the first bytes of a record: pool and account; these and the amount
+_STEP, _HASHED = 1 << 15, 1 << 17  # rows at a time, so that what is made of them on the way stays small
+_READ_KEY, _READ_PAIR = struct.Struct(f"{_KEY}s").unpack_from, struct.Struct(f"{_NODE}s{_NODE}s").unpack_from
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -72,19 +80,25 @@ def hash_leaf(pool: int, account: str, cumulative_amount: int) -> bytes:
 
 
 class LevelTree(BaseMerkleTree):  # type: ignore[misc]
-    """A pymerkle tree over ready digests, whose nodes hash their two sides in ascending order; every level is kept.
+    """A pymerkle tree over ready digests, whose nodes hash their two sides in ascending order; it does not grow.
 
-    On a perfect tree its root and inclusion paths are OpenZeppelin's. An empty one has the zero root.
+    All nodes lie in one (nodes, 32) array as `fill` leaves it. On a perfect tree the root and inclusion paths are
+    OpenZeppelin's. An empty one has the zero root.
     """
 
-    def __init__(self, digests: Iterable[bytes] = ()) -> None:
+    def __init__(self, nodes: Bytes, size: int) -> None:
         super().__init__("keccak_256", disable_security=True)
-        self._levels: list[bytearray] = []
-        self.append_entries(digests)
+        self._levels: list[Bytes] = []
+        while size:
+            self._levels.append(nodes[:size])
+            nodes, size = nodes[size:], size // 2
 
-    def to_bytes(self) -> bytes:
-        """All nodes, 32 bytes each: the digests in order, then each level above, the root last."""
-        return b"".join(self._levels)
+    @staticmethod
+    def fill(nodes: Bytes, size: int) -> None:
+        """Hash each level above the first `size` nodes into the rows after it, a whole level at once."""
+        while size > 1:
+            level, nodes, size = nodes[:size], nodes[size:], size // 2
+            hash_pairs(level[: 2 * size], out=nodes[:size])
 
     def hash_empty(self) -> bytes:
         return ZERO_ROOT
@@ -99,13 +113,7 @@ class LevelTree(BaseMerkleTree):  # type: ignore[misc]
         return data
 
     def _store_leaf(self, data: bytes, digest: bytes) -> int:
-        for level in self._levels:
-            level.extend(digest)
-            if len(level) % (2 * _NODE):
-                return self._get_size()
-            digest = hash_pair(bytes(level[-2 * _NODE : -_NODE]), bytes(level[-_NODE:]))
-        self._levels.append(bytearray(digest))
-        return self._get_size()
+        raise UsageError(f"the tree of {self._get_size()} digests is complete; build another")
 
     def _get_leaf(self, index: int) -> bytes:
         return self._get_subroot(index - 1, 1)
@@ -114,20 +122,32 @@ class LevelTree(BaseMerkleTree):  # type: ignore[misc]
         return [self._get_subroot(position, 1) for position in range(offset, offset + width)]
 
     def _get_size(self) -> int:
-        return len(self._levels[0]) // _NODE if self._levels else 0
+        return len(self._levels[0]) if self._levels else 0
 
     def _get_subroot(self, offset: int, width: int) -> bytes:
         # pymerkle asks for aligned power-of-two ranges only: each is one stored node.
-        start = offset // width * _NODE
-        return bytes(self._levels[width.bit_length() - 1][start : start + _NODE])
+        node: bytes = self._levels[width.bit_length() - 1][offset // width].tobytes()
+        return node
+
+
+class Proofs(NamedTuple):
+    """Proofs of consecutive rows of the leaf table: that of the i-th is `nodes[offsets[i] : offsets[i + 1]]`.
+
+    `nodes` is (nodes, 32) bytes, siblings from the leaf up to below the root; `offsets` has one entry more than rows.
+    """
+
+    nodes: Bytes
+    offsets: NDArray[np.int64]
 
 
 class ClaimTree:
     """The leaves of one epoch and their tree. Made by `build` or `from_bytes`; immutable afterwards."""
 
-    def __init__(self, content: bytes, perfect: LevelTree) -> None:
+    def __init__(self, content: bytes) -> None:
         self._content = content
-        self._perfect = perfect
+        self._table, self._nodes = _split(content)
+        folded = _count_folded(len(self))
+        self._perfect = LevelTree(self._nodes[folded:], len(self) - folded // 2)
 
     @classmethod
     def build(cls, claimables: pl.DataFrame) -> "ClaimTree":
@@ -136,35 +156,39 @@ class ClaimTree:
         Row order does not matter; other columns are ignored. No rows give no leaves and the zero root. Raises
         InputError naming the column or row that is wrong, LimitError for an amount that the Vault cannot store.
         """
-        return cls._from_rows(_read_rows(claimables))
+        return cls._from_leaves(_encode_leaves(claimables))
 
     @classmethod
     def from_bytes(cls, buffer: "ReadableBuffer") -> "ClaimTree":
         """The tree that `to_bytes` wrote. Every node is hashed again; any byte that differs is an InputError."""
         with memoryview(buffer) as view:
-            records = [_read_record(view, rank) for rank in range(_read_count(view))]
-            tree = cls._from_rows((r.pool, r.address, r.amount) for r in records)
+            count = _read_count(view)
+            leaves = _copy_leaves(view)
+            if not _are_sound(leaves):
+                for rank in range(count):
+                    record = _read_record(view, rank)
+                    _check_row(record.pool, record.address, record.amount)
+            tree = cls._from_leaves(leaves)
             if tree._content != view:
                 raise InputError(f"claim tree file: its {len(tree)} leaves give other nodes or order; build it again")
         return tree
 
     @classmethod
-    def _from_rows(cls, rows: Iterable[tuple[object, object, object]]) -> "ClaimTree":
-        leaves = sorted(_check_row(*row) for row in rows)
-        for (pool, account, _), following in pairwise(leaves):
-            if (pool, account) == following[:2]:
-                raise InputError(f"claimables: pool {pool}, account 0x{account.hex()} occurs twice; give one row each")
-        hashes = [_hash_words(*leaf) for leaf in leaves]
-        by_hash = sorted(range(len(leaves)), key=hashes.__getitem__)
-        nodes = {rank: node for node, rank in enumerate(by_hash)}
-        table = (_RECORD.pack(p, a, m.to_bytes(12), nodes[rank]) for rank, (p, a, m) in enumerate(leaves))
-
-        ordered = [hashes[rank] for rank in by_hash]
-        folded = ordered[: _count_folded(len(ordered))]
-        pairs = [hash_pair(folded[i], folded[i + 1]) for i in range(0, len(folded), 2)]
-        perfect = LevelTree(ordered[len(folded) :] + pairs)
-        header = _HEADER.pack(_MAGIC, _VERSION, len(leaves))
-        return cls(b"".join((header, *table, *folded, perfect.to_bytes())), perfect)
+    def _from_leaves(cls, leaves: Bytes) -> "ClaimTree":
+        order = _sort_rows(leaves)
+        keys = np.ascontiguousarray(leaves[:, :_KEY]).view(f"S{_KEY}")[order, 0]
+        repeated = order[1:][keys[1:] == keys[:-1]]
+        if len(repeated):
+            pool, *account = leaves[repeated[0], :_KEY].tolist()
+            raise InputError(
+                f"claimables: pool {pool}, account 0x{bytes(account).hex()} occurs twice; give one row each"
+            )
+        file = io.BytesIO(bytes(_measure(len(leaves))))  # written in place and given out as it is, not copied
+        with file.getbuffer() as view:
+            _write_leaves(view, leaves, order)
+            del keys, leaves, order  # before there is as much again in nodes
+            _write_nodes(view)
+        return cls(file.getvalue())
 
     @property
     def root(self) -> bytes:
@@ -174,8 +198,7 @@ class ClaimTree:
 
     def __len__(self) -> int:
         """The number of leaves."""
-        _, _, count = _HEADER.unpack_from(self._content)
-        return int(count)
+        return len(self._table)
 
     def prove(self, pool: int, account: str) -> list[bytes]:
         """Siblings from the leaf up to below the root, 32 bytes each. Raises NotClaimable when the leaf is absent."""
@@ -186,6 +209,24 @@ class ClaimTree:
             if node >= folded:
                 return self._prove_in_perfect(node - folded)
             return [_read_node(view, count, node ^ 1), *self._prove_in_perfect(count - folded + node // 2)]
+
+    def prove_all(self) -> Iterator[Proofs]:
+        """Every proof, in batches of consecutive leaves ascending by (pool, account), as `dump` and the file have them.
+
+        Proofs of a million leaves take 640 MB together; a batch takes 21 MB.
+        """
+        count = len(self)
+        deepest = (count - 1).bit_length()
+        for start in range(0, count, _STEP):
+            numbers = np.ascontiguousarray(self._table[start : start + _STEP, _LEAF:])
+            node = numbers.view(">u4")[:, 0].astype(np.int64)
+            siblings = np.empty((len(node), deepest), np.int64)
+            for level in range(deepest):
+                siblings[:, level] = node ^ 1
+                node = count + node // 2
+            inside = siblings < 2 * count - 2  # the root, where the shorter proofs end a level earlier, has no sibling
+            offsets = np.concatenate(([0], np.cumsum(np.count_nonzero(inside, axis=1))))
+            yield Proofs(np.take(self._nodes, siblings[inside], axis=0), offsets)
 
     def _prove_in_perfect(self, position: int) -> list[bytes]:
         path: list[bytes] = self._perfect.prove_inclusion(position + 1).path
@@ -223,38 +264,96 @@ class ClaimTree:
         return self._content
 
 
-def read_proof(buffer: "ReadableBuffer", pool: int, account: str) -> tuple[int, list[bytes]]:
+def read_proof(buffer: "ReadableBuffer", pool: int, account: str, *, check: bool = True) -> tuple[int, list[bytes]]:
     """Cumulative amount (base units) and proof of one leaf, by a handful of reads from a `tree.bin`, mapped or not.
 
-    The proof is checked against the file's own root. Raises NotClaimable for an absent leaf, InputError for a bad file.
+    Every node on the way to the file's root must be the hash of the two below it. That takes most of the time:
+    `check=False` is for who goes on to `verify` the proof against a root from elsewhere. Raises NotClaimable for an
+    absent leaf, InputError for a bad file.
     """
+    way: list[bytes] = []
+    proof: list[bytes] = []
     # No slice of the view outlives its block, so that a mapping can be closed while an error is on its way.
     with memoryview(buffer) as view:
         count = _read_count(view)
         record = _find_record(view, count, pool, account)
-        node, last, proof = record.node, 2 * count - 2, []
+        start, node, last = _HEADER.size + count * _RECORD.size, record.node, 2 * count - 2
         while node < last:
-            proof.append(_read_node(view, count, node ^ 1))
+            pair = _READ_PAIR(view, start + node // 2 * 2 * _NODE)
+            way.append(pair[node % 2])
+            proof.append(pair[1 - node % 2])
             node = count + node // 2
-        root = _read_node(view, count, last)
-    if not ClaimTree.verify(root, pool, account, record.amount, proof):
-        raise InputError(f"claim tree file: pool {pool}, account {account} does not lead to its root; build it again")
+        way.append(_read_node(view, count, last))
+    if check:
+        below = [one + other if one < other else other + one for one, other in zip(way, proof, strict=False)]
+        if b"".join(way) != _hash_words(pool, record.account, record.amount) + hash_few(below):
+            raise InputError(
+                f"claim tree file: pool {pool}, account {account} does not lead to its root; build it again"
+            )
     return record.amount, proof
 
 
-def _read_rows(claimables: pl.DataFrame) -> Iterable[tuple[object, object, object]]:
+def _encode_leaves(claimables: pl.DataFrame) -> Bytes:
+    """(n, 33) bytes, pool, account and amount of each row as a record begins, in the order of the frame."""
     columns = ("pool", "account", "cumulative_amount")
     for name in columns:
         if name not in claimables.columns:
             raise InputError(f"claimables: no column {name} among {claimables.columns}; give {', '.join(columns)}")
+    leaves = np.empty((claimables.height, _LEAF), np.uint8)
     if claimables.is_empty():
-        return []
+        return leaves
     pool, account, amount = (claimables.schema[name] for name in columns)
     if not pool.is_integer() or account != pl.String or not (amount.is_integer() or amount == pl.Decimal(38, 0)):
         raise InputError(
             f"claimables: columns of {pool}, {account}, {amount}; give an integer, String, integer or Decimal(38, 0)"
         )
-    return claimables.select(columns).iter_rows()
+    for start in range(0, len(leaves), _STEP):
+        rows = claimables.select(columns).slice(start, _STEP)
+        if not _encode_rows(rows, leaves[start : start + _STEP]):
+            checked = [_check_row(*row) for row in rows.iter_rows()]  # names the row that is wrong
+            packed = b"".join(pool.to_bytes() + account + amount.to_bytes(12) for pool, account, amount in checked)
+            leaves[start : start + _STEP] = np.frombuffer(packed, np.uint8).reshape(-1, _LEAF)
+    return leaves
+
+
+def _encode_rows(rows: pl.DataFrame, leaves: Bytes) -> bool:
+    """Write rows into `leaves`; False where one may not be sound."""
+    rows = rows.select(
+        pl.col("pool").cast(pl.UInt8, strict=False),
+        # Null where it is not 42 bytes long.
+        pl.col("account").cast(pl.Binary).bin.reinterpret(dtype=pl.Array(pl.UInt8, 42), endianness="little"),
+        pl.col("cumulative_amount").cast(pl.Int128, strict=False),
+    )
+    if any(rows.null_count().row(0)) or not rows["cumulative_amount"].is_between(1, MAX_AMOUNT).all():
+        return False
+    text = rows["account"].to_numpy()
+    digits = text[:, 2:].tobytes()
+    try:
+        accounts = unhexlify(digits)
+    except ValueError:
+        return False
+    if hexlify(accounts) != digits or (text[:, :2] != tuple(b"0x")).any():
+        return False
+    word = pl.lit(1 << 64, pl.Int128)
+    amounts = rows.select(
+        high=(pl.col("cumulative_amount") // word).cast(pl.UInt32),
+        low=(pl.col("cumulative_amount") % word).cast(pl.UInt64),
+    )
+    leaves[:, 0] = rows["pool"].to_numpy()
+    leaves[:, 1:_KEY] = np.frombuffer(accounts, np.uint8).reshape(-1, 20)
+    leaves[:, _KEY : _KEY + 4] = _to_bytes(amounts["high"], ">u4")
+    leaves[:, _KEY + 4 :] = _to_bytes(amounts["low"], ">u8")
+    return _are_sound(leaves)
+
+
+def _to_bytes(numbers: pl.Series, dtype: str) -> Bytes:
+    return numbers.to_numpy().astype(dtype)[:, None].view(np.uint8)
+
+
+def _are_sound(leaves: Bytes) -> bool:
+    """Whether every leaf has a pool that pays, an account and an amount that are not zero."""
+    pool, account, amount = leaves[:, 0], leaves[:, 1:_KEY], leaves[:, _KEY:]
+    return bool(np.isin(pool, POOLS).all() and account.any(axis=1).all() and amount.any(axis=1).all())
 
 
 def _check_row(pool: object, account: object, amount: object) -> tuple[int, bytes, int]:
@@ -281,6 +380,68 @@ def _hash_words(pool: int, account: bytes, amount: int) -> bytes:
     return keccak(keccak(pool.to_bytes(32) + bytes(12) + account + amount.to_bytes(32)))
 
 
+def _sort_rows(rows: Bytes) -> NDArray[np.int64]:
+    """The order of (n, 8 or more) bytes: by their first eight, and by all where these are alike."""
+    heads = rows[:, 7::-1].copy().view("<u8")[:, 0]
+    order = np.argsort(heads)
+    heads = heads[order]
+    same = heads[1:] == heads[:-1]
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    if len(tied):
+        whole = np.ascontiguousarray(rows[order[tied]]).view(f"S{rows.shape[1]}")[:, 0]
+        order[tied] = order[tied][np.argsort(whole)]
+    return order
+
+
+def _write_leaves(view: memoryview, leaves: Bytes, order: NDArray[np.int64]) -> None:
+    """Write header and leaf table, without the node numbers, into a file of the right size."""
+    _HEADER.pack_into(view, 0, _MAGIC, _VERSION, len(leaves))
+    table, _ = _split(view)
+    for start in range(0, len(leaves), _STEP):
+        table[start : start + _STEP, :_LEAF] = np.take(leaves, order[start : start + _STEP], axis=0)
+
+
+def _write_nodes(view: memoryview) -> None:
+    """Add nodes and node numbers to a file that has header and leaf table."""
+    table, nodes = _split(view)
+    count = len(table)
+    # They lie in the last rows until they are sorted into the first; the one row in both is written last.
+    hashes = nodes[len(nodes) - count :]
+    for start in range(0, count, _HASHED):
+        _hash_leaves(table[start : start + _HASHED], out=hashes[start : start + _HASHED])
+    by_hash = _sort_rows(hashes)
+    for start in range(0, count, _STEP):
+        ranks = by_hash[start : start + _STEP]
+        nodes[start : start + len(ranks)] = np.take(hashes, ranks, axis=0)
+    numbers = np.empty((count, 1), ">u4")
+    numbers[by_hash, 0] = np.arange(count)
+    table[:, _LEAF:] = numbers.view(np.uint8)
+
+    folded = _count_folded(count)
+    hash_pairs(nodes[:folded], out=nodes[count : count + folded // 2])
+    LevelTree.fill(nodes[folded:], count - folded // 2)
+
+
+def _hash_leaves(table: Bytes, out: Bytes) -> None:
+    """keccak256(keccak256(abi.encode(pool, account, amount))) of rows of the leaf table."""
+    words = np.zeros((len(table), 96), np.uint8)
+    words[:, 31], words[:, 44:64], words[:, 84:] = table[:, 0], table[:, 1:_KEY], table[:, _KEY:_LEAF]
+    hash_column(hash_column(words), out)
+
+
+def _split(buffer: bytes | memoryview) -> tuple[Bytes, Bytes]:
+    """The leaf table, (n, 37) bytes, and the nodes, (2n - 1, 32) bytes, of a file with header, where they lie."""
+    _, _, count = _HEADER.unpack_from(buffer)
+    content = np.frombuffer(buffer, np.uint8)
+    start = _HEADER.size + count * _RECORD.size
+    return content[_HEADER.size : start].reshape(count, _RECORD.size), content[start:].reshape(-1, _NODE)
+
+
+def _copy_leaves(view: memoryview) -> Bytes:
+    """(n, 33) bytes: what nothing holds on to when the file is closed."""
+    return _split(view)[0][:, :_LEAF].copy()
+
+
 def _count_folded(leaves: int) -> int:
     """How many of the first leaves pair up so that a power of two of nodes is left."""
     return 2 * (leaves - (1 << leaves.bit_length() - 1)) if leaves else 0
@@ -295,10 +456,14 @@ def _read_count(view: memoryview) -> int:
         raise InputError(
             f"claim tree file: begins with {magic!r}, version {version}; give a version {_VERSION} tree.bin"
         )
-    length = _HEADER.size + count * _RECORD.size + max(2 * count - 1, 0) * _NODE
-    if len(view) != length:
+    if len(view) != (length := _measure(count)):
         raise InputError(f"claim tree file of {len(view)} bytes: {count} leaves need {length}; build it again")
     return int(count)
+
+
+def _measure(count: int) -> int:
+    """Bytes of a `tree.bin` of so many leaves."""
+    return _HEADER.size + count * _RECORD.size + max(2 * count - 1, 0) * _NODE
 
 
 def _read_record(view: memoryview, rank: int) -> Record:
@@ -312,8 +477,35 @@ def _read_node(view: memoryview, count: int, node: int) -> bytes:
 
 
 def _find_record(view: memoryview, count: int, pool: int, account: str) -> Record:
-    key = (pool, _parse_account(account))
-    rank = bisect_left(range(count), key, key=lambda rank: _read_record(view, rank)[:2])
-    if rank < count and (record := _read_record(view, rank))[:2] == key:
-        return record
+    digits = _parse_account(account)
+    if pool in POOLS:
+        rank = _find_rank(view, count, bytes((pool,)) + digits)
+        if rank < count and (record := _read_record(view, rank))[:2] == (pool, digits):
+            return record
     raise NotClaimable(f"no claimable for pool {pool}, account {account}; check the pool, the account and the epoch")
+
+
+def _find_rank(view: memoryview, count: int, key: bytes) -> int:
+    """Where the record with this key is if there is one. Addresses lie as if at random, so that it can be guessed."""
+    number = int.from_bytes(key)
+    low, high, below, above = 0, count, POOLS[0] << 160, POOLS[-1] + 1 << 160
+    step = 0
+    while low < high:
+        # Uneven tables mislead guesses: every fourth step halves what is left.
+        guess = low + (high - low) * (number - below) // (above - below)
+        rank = (low + high) // 2 if step % 4 == 3 else min(guess, high - 1)
+        step += 1
+        found = _read_key(view, rank)
+        if found == key:
+            return rank
+        if found < key:
+            low, below = rank + 1, int.from_bytes(found)
+        else:
+            high, above = rank, int.from_bytes(found)
+    return low
+
+
+def _read_key(view: memoryview, rank: int) -> bytes:
+    found: bytes
+    (found,) = _READ_KEY(view, _HEADER.size + rank * _RECORD.size)
+    return found

@@ -4,15 +4,19 @@ import json
 import mmap
 import random
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rewards import merkle
 from rewards.errors import InputError, LimitError, RewardsError, UsageError
+from rewards.keccak import FEW, load_kernel
 from rewards.merkle import ClaimTree, LevelTree, NotClaimable, hash_leaf, hash_pair, read_proof
 from rewards.units import MAX_AMOUNT, ZERO_ROOT, keccak
 
@@ -48,6 +52,19 @@ def reference_path(nodes: list[bytes], index: int) -> list[bytes]:
         path.append(nodes[index + 1 if index % 2 else index - 1])
         index = (index - 1) // 2
     return path
+
+
+def reference_file(rows: list[Row]) -> bytes:
+    """`tree.bin` as the module describes it, written record by record."""
+    nodes = reference_nodes(rows)[::-1]
+    header = b"CXPTTREE" + (1).to_bytes(4) + len(rows).to_bytes(4)
+    places = {node: number for number, node in enumerate(nodes)}
+    records = [
+        pool.to_bytes() + bytes.fromhex(account[2:]) + amount.to_bytes(12)
+        + places[reference_leaf(pool, account, amount)].to_bytes(4)
+        for pool, account, amount in sorted(rows)
+    ]  # fmt: skip
+    return b"".join([header, *records, *nodes])
 
 
 # ── Claimables ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,6 +111,116 @@ def test_equals_the_reference_where_the_tree_is_large(count: int) -> None:
     assert tree.root == nodes[0]
     for row in rows:
         assert tree.prove(*row[:2]) == reference_path(nodes, places[reference_leaf(*row)])
+
+
+def prove_all(tree: ClaimTree) -> list[list[bytes]]:
+    """The bulk proofs as lists, in the order of the leaf table."""
+    proofs = []
+    for batch in tree.prove_all():
+        assert batch.nodes.shape == (batch.offsets[-1], 32)
+        for start, end in pairwise(batch.offsets):
+            proofs.append([node.tobytes() for node in batch.nodes[start:end]])
+    return proofs
+
+
+def check_against_reference(rows: list[Row]) -> None:
+    """Root, bytes, dump, every proof by each way there is."""
+    tree, nodes = ClaimTree.build(make_frame(rows)), reference_nodes(rows)
+    places = {node: index for index, node in enumerate(nodes)}
+    content, ordered = tree.to_bytes(), sorted(rows)
+    leaves = [places[reference_leaf(*row)] for row in ordered]
+    proofs = [reference_path(nodes, index) for index in leaves]
+    assert tree.root == nodes[0]
+    assert content == reference_file(rows)
+    assert tree.dump() == {
+        "format": "standard-v1",
+        "leafEncoding": ["uint8", "address", "uint256"],
+        "tree": ["0x" + node.hex() for node in nodes],
+        "values": [
+            {"value": [str(pool), account, str(amount)], "treeIndex": index}
+            for (pool, account, amount), index in zip(ordered, leaves, strict=True)
+        ],
+    }
+    assert prove_all(tree) == proofs
+    assert [tree.prove(*row[:2]) for row in ordered] == proofs
+    assert [read_proof(content, *row[:2]) for row in ordered] == [
+        (row[2], proof) for row, proof in zip(ordered, proofs, strict=True)
+    ]
+    assert ClaimTree.from_bytes(content).to_bytes() == content
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_thousands_of_sets_equal_the_reference(seed: int) -> None:
+    source = random.Random(seed)
+    for _ in range(200):
+        # Of few different bytes, so that accounts share long beginnings and some tables are far from even.
+        alphabet = source.randbytes(source.choice((2, 3, 256)))
+        keys = {(source.randint(1, 2), bytes(source.choices(alphabet, k=20))) for _ in range(source.randint(1, 40))}
+        check_against_reference(
+            [
+                (pool, "0x" + account.hex(), source.choice((1, MAX_AMOUNT, source.randrange(1, 2**96))))
+                for pool, account in keys
+                if any(account)
+            ]
+            or make_rows(1)
+        )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 7, 8, 12, 13, 64, 65, 300])
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+def test_steps_that_are_not_full_change_nothing(monkeypatch: pytest.MonkeyPatch, count: int, step: int) -> None:
+    monkeypatch.setattr(merkle, "_STEP", step)
+    monkeypatch.setattr(merkle, "_HASHED", step + 1)
+    check_against_reference(make_rows(count))
+
+
+def test_a_tree_that_the_kernel_hashes_equals_the_reference() -> None:
+    rows = make_rows(FEW + 1000)
+    tree, nodes = ClaimTree.build(make_frame(rows)), reference_nodes(rows)
+    assert load_kernel() is not None
+    assert tree.to_bytes() == reference_file(rows)
+    places = {node: index for index, node in enumerate(nodes)}
+    assert prove_all(tree) == [reference_path(nodes, places[reference_leaf(*row)]) for row in sorted(rows)]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(b"\x00\x01\x80\xff"), min_size=33, max_size=33).map(bytes), max_size=30),
+    st.data(),
+)
+def test_rows_are_sorted_by_all_their_bytes(rows: list[bytes], data: st.DataObject) -> None:
+    alike = data.draw(st.integers(0, 33))
+    rows = [rows[0][:alike] + row[alike:] for row in rows]
+    order = merkle._sort_rows(np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 33))
+    assert [rows[rank] for rank in order] == sorted(rows)
+    assert sorted(order) == list(range(len(rows)))
+
+
+@given(
+    st.lists(st.tuples(keys, st.booleans()), min_size=1, max_size=60), st.binary(min_size=20, max_size=20), st.data()
+)
+def test_a_leaf_is_found_or_refused(
+    chosen: list[tuple[tuple[int, str], bool]], near: bytes, data: st.DataObject
+) -> None:
+    """In tables that crowd around one account too, each key that is there is found, and no other."""
+    alike = data.draw(st.integers(0, 19))
+    crowded = {
+        (pool, "0x" + near.hex()[: 2 * alike] + account[2 + 2 * alike :]): there for (pool, account), there in chosen
+    }
+    held = [key for key, there in crowded.items() if there and int(key[1], 16)]
+    content = ClaimTree.build(make_frame([(*key, 7) for key in held])).to_bytes()
+    for key in crowded:
+        if key in held:
+            assert read_proof(content, *key)[0] == 7
+        else:
+            with pytest.raises(NotClaimable):
+                read_proof(content, *key)
+
+
+@pytest.mark.parametrize("pool", [-1, 0, 3, 256, 2**200])
+def test_a_pool_that_does_not_pay_has_no_leaf(pool: int) -> None:
+    content = ClaimTree.build(make_frame(make_rows(50))).to_bytes()
+    with pytest.raises(NotClaimable, match=f"pool {pool}"):
+        read_proof(content, pool, ACCOUNT)
 
 
 @given(claimables)
@@ -160,7 +287,10 @@ def fold(digests: list[bytes]) -> bytes:
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40))
 def test_the_pymerkle_tree_is_whole_at_every_size(digests: list[bytes]) -> None:
     """Perfect or not, each state is RFC 9162's with sorted pairs, and pymerkle's own paths lead to it."""
-    tree = LevelTree(digests)
+    nodes = np.zeros((2 * len(digests), 32), np.uint8)
+    nodes[: len(digests)] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+    LevelTree.fill(nodes, len(digests))
+    tree = LevelTree(nodes, len(digests))
     assert [tree.get_leaf(index + 1) for index in range(len(digests))] == digests
     for size in range(1, len(digests) + 1):
         assert tree.get_root(size) == fold(digests[:size])
@@ -229,6 +359,60 @@ def test_a_bad_row_is_refused_by_its_values(row: tuple[Any, Any, Any], named: st
         ClaimTree.build(make_frame([(2, "0x" + "cd" * 20, 1), row]))
     assert named in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        "ab" * 21,
+        "0X" + "ab" * 20,
+        "0x" + " a" * 20,
+        "0x" + "ab" * 19 + "\u00e9",
+        "0x" + "ab" * 19 + "g0",
+        "0x" + "ab" * 19 + "AB",
+        "0x" + "\uff11" * 40,
+        "0x" + "\0" * 40,
+        " " * 42,
+    ],
+)
+def test_forty_two_bytes_make_no_account(account: str) -> None:
+    with pytest.raises(InputError, match="not a usable lower-case address"):
+        ClaimTree.build(make_frame([(1, ACCOUNT, 5), (2, account, 5)]))
+
+
+def test_the_first_bad_row_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merkle, "_STEP", 4)
+    rows: list[Any] = [list(row) for row in make_rows(20)]
+    rows[9][2], rows[10][0], rows[11][1], rows[19][2] = -9, 3, "nobody", 2**96
+    for place, named in ((9, "amount -9"), (10, "pool 3"), (11, "account 'nobody'"), (19, f"amount {2**96}")):
+        with pytest.raises(InputError, match=named):
+            ClaimTree.build(make_frame(rows))
+        rows[place] = list(make_rows(20)[place])
+    assert ClaimTree.build(make_frame(rows)).to_bytes() == reference_file(make_rows(20))
+
+
+def test_rows_checked_one_by_one_give_the_same_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merkle, "_encode_rows", lambda rows, leaves: False)
+    rows = make_rows(20)
+    assert ClaimTree.build(make_frame(rows)).to_bytes() == reference_file(rows)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt64, pl.Int128, pl.UInt128])
+def test_numbers_are_not_wrapped(dtype: Any) -> None:
+    """What would be 1 or 2 in eight bits, or a small amount in 128, is refused."""
+    frame = make_frame(make_rows(3))
+    assert ClaimTree.build(frame.cast({"pool": dtype})).to_bytes() == reference_file(make_rows(3))
+    if dtype != pl.Int8:
+        with pytest.raises(InputError, match="pool 257"):
+            ClaimTree.build(frame.with_columns(pool=pl.lit(257, dtype)))
+    if dtype == pl.UInt128:
+        with pytest.raises(LimitError, match=f"amount {2**128 - 1}"):
+            ClaimTree.build(frame.with_columns(cumulative_amount=pl.lit(2**128 - 1, dtype)))
+
+
+@pytest.mark.parametrize("amount", [1, 2**32 - 1, 2**32, 2**63, 2**64 - 1, 2**64, 2**64 + 1, 2**95, MAX_AMOUNT])
+def test_no_bit_of_an_amount_is_lost(amount: int) -> None:
+    assert ClaimTree.build(make_frame([(1, ACCOUNT, amount)])).to_bytes() == reference_file([(1, ACCOUNT, amount)])
 
 
 def test_the_largest_amount_is_the_vaults() -> None:
@@ -340,6 +524,38 @@ def test_a_mapped_file_can_be_closed_after_any_answer(tmp_path: Path) -> None:
             read_proof(mapped, 1, ACCOUNT)
         mapped.close()  # raises while anything still holds on to the mapping, the refusal's traceback included
     assert ACCOUNT in str(refusal.value)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_mapped_file_can_be_closed_after_it_was_checked(tmp_path: Path, count: int) -> None:
+    content = ClaimTree.build(make_frame(make_rows(count))).to_bytes()
+    path = tmp_path / "tree.bin"
+    path.write_bytes(content)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        tree = ClaimTree.from_bytes(mapped)
+        mapped.close()
+    assert tree.to_bytes() == content
+    for place in (16, -1):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            with pytest.raises(InputError) as refusal:
+                ClaimTree.from_bytes(mapped)
+            mapped.close()
+        assert "\n" not in str(refusal.value)
+
+
+def test_an_unchecked_proof_is_left_to_be_verified() -> None:
+    rows = make_rows(20)
+    tree = ClaimTree.build(make_frame(rows))
+    damaged = bytearray(tree.to_bytes())
+    damaged[-32] ^= 1
+    for row in rows:
+        with pytest.raises(InputError, match="does not lead to its root"):
+            read_proof(damaged, *row[:2])
+        amount, proof = read_proof(damaged, *row[:2], check=False)
+        assert ClaimTree.verify(tree.root, *row[:2], amount, proof)
 
 
 # ── Golden vectors, and the JavaScript library itself ────────────────────────────────────────────────────────────────
