@@ -38,7 +38,7 @@ def scan_with_polars(files: str) -> int:
     import polars as pl
 
     hashes = [pl.col(name).hash().max() for name in COLUMNS]
-    found = pl.scan_parquet(files).select(rows=pl.len(), *hashes).collect(engine="streaming")
+    found = pl.scan_parquet(files).select(pl.len().alias("rows"), *hashes).collect(engine="streaming")
     return int(found["rows"][0])
 
 
