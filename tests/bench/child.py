@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ def prove(folder: Path) -> Answer:
         path = work / "tree.bin"
         path.write_bytes(tree.to_bytes())
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            checked = [_time(lambda key=key: read_proof(mapped, *key)) for key in keys]
-            unchecked = [_time(lambda key=key: read_proof(mapped, *key, check=False)) for key in keys]
+            checked = [_time(partial(read_proof, mapped, *key)) for key in keys]
+            unchecked = [_time(partial(read_proof, mapped, *key, check=False)) for key in keys]
     began = time.perf_counter()
     proofs = sum(len(batch.offsets) - 1 for batch in tree.prove_all())
     return {
@@ -142,8 +143,11 @@ def close_epochs(inputs: Path, last: int, days: int) -> Answer:
             began = time.perf_counter()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         began = time.perf_counter()
-        verify_epoch(data, last)
-        return {"epochs": epochs, "peak_mb": peak, "verify_seconds": time.perf_counter() - began}
+        verdict = verify_epoch(data, last)
+        seconds = time.perf_counter() - began
+    if problems := [f"{check.name}: {check.problem}" for check in verdict.checks if check.problem]:
+        sys.exit(f"the epoch does not verify: {'; '.join(problems)}")
+    return {"epochs": epochs, "peak_mb": peak, "verify_seconds": seconds}
 
 
 @contextmanager
