@@ -67,6 +67,15 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def name_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments to run the bench again with, without a folder of one machine."""
+    again: list[str] = []
+    for argument in arguments:
+        if not (again and again[-1] == "--publish" and not argument.startswith("-")):
+            again.append(argument)
+    return again
+
+
 class Bench:
     """What was asked for, and the points of the plot once they are measured."""
 
@@ -78,13 +87,13 @@ class Bench:
         self._rollup_sizes = (30_000, 100_000, 300_000) if few else growth.ROLLUP_SIZES
         if options.large:
             self._rollup_sizes = (*self._rollup_sizes, options.rows_large)
-        provisions = min(20_000, options.accounts // 50)
+        provisions = max(1, options.accounts // 50)
         self._month = Network(options.rows, options.accounts - provisions, provisions)
-        self._network = Network(options.rows)
+        self._network = Network.of(options.rows)
 
     def part(self, name: str) -> Part:
         o = self.options
-        large = Network(o.rows_large)
+        large = Network.of(o.rows_large)
         last = 1 if o.inputs.resolve() == SAMPLE else 3
         return {
             "tree": lambda: Part(
@@ -151,7 +160,7 @@ def main(arguments: Sequence[str]) -> int:
     Console(width=None if sys.stdout.isatty() else 160).print(make_table(figures, titles))
     document = {
         "date": began.date().isoformat(),
-        "arguments": shlex.join(arguments),
+        "arguments": shlex.join(name_arguments(arguments)),
         "took_seconds": round((datetime.now(UTC) - began).total_seconds()),
         "machine": describe_machine(),
         "parts": titles,

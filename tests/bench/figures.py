@@ -1,5 +1,6 @@
 """Figures as people and programs read them: one table, one JSON document, one page."""
 
+import json
 import os
 import platform
 import shutil
@@ -91,6 +92,7 @@ def describe_machine() -> dict[str, Any]:
     """The machine in general terms and the versions of what was measured."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     versions: dict[str, str | None] = {name: version(name) for name in PACKAGES}
+    versions["@openzeppelin/merkle-tree"] = _read_npm_version("@openzeppelin/merkle-tree")
     versions |= {tool: _ask_version(tool) for tool in ("node", "cc")}
     return {
         "cores": os.cpu_count(),
@@ -106,14 +108,19 @@ def _ask_version(tool: str) -> str | None:
     if not (path := shutil.which(tool)):
         return None
     answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    return answer.splitlines()[0].removeprefix("v") if answer else None
+    return answer.splitlines()[0].split()[-1].removeprefix("v") if answer else None
+
+
+def _read_npm_version(package: str) -> str | None:
+    manifest = ROOT / "contracts" / "node_modules" / package / "package.json"
+    return str(json.loads(manifest.read_text())["version"]) if manifest.is_file() else None
 
 
 def make_page(document: Mapping[str, Any], figures: Sequence[Figure], titles: Mapping[str, str], plot: str) -> str:
     """`docs/benchmarks.md`: what the JSON says, for people."""
     machine = document["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
-    command = f"make bench ARGS='{document['arguments']}'"
+    command = f"make bench ARGS='{document['arguments']}'" if document["arguments"] else "make bench"
     lines = [
         "# Benchmarks",
         "",

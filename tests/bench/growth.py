@@ -34,7 +34,7 @@ def measure_growth(tree_sizes: Sequence[int], rollup_sizes: Sequence[int], runs:
         some = [meter.run_ours(f"{size:,} claims", "build-tree", folder) for _ in range(runs)]
         yield Point("claim tree", size, spread([r.seconds for r in some]), spread([r.peak_mb for r in some]))
     for size in rollup_sizes:
-        folder = keep_network(Network(size), meter)
+        folder = keep_network(Network.of(size), meter)
         some = [rollup.roll_up(folder, meter) for _ in range(runs if size <= rollup.SCALE else 1)]
         yield Point("roll-up", size, spread([r.seconds for r in some]), spread([r.peak_mb for r in some]))
 

@@ -18,8 +18,14 @@ class Network:
     """A month of usage: how many rows of how many users and provisions."""
 
     rows: int
-    users: int = 200_000
-    provisions: int = PROVISIONS
+    users: int
+    provisions: int
+
+    @classmethod
+    def of(cls, rows: int) -> "Network":
+        """A thousand rows a provision and a hundred a user, up to the network of 20 million rows."""
+        provisions = max(1, min(PROVISIONS, rows // 1000))
+        return cls(rows, 10 * provisions, provisions)
 
     @property
     def name(self) -> str:
