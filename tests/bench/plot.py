@@ -7,7 +7,7 @@ from itertools import groupby
 from tests.bench.growth import Point
 
 WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 64, 128, 24, 52
+LEFT, RIGHT, TOP, BOTTOM = 64, 160, 24, 52
 COLORS = ("#3b82f6", "#e8833a")
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#57606a}.grid{stroke:#8b949e;stroke-opacity:.3}"
@@ -20,7 +20,9 @@ def draw(points: Sequence[Point]) -> str:
     """One curve for each name among the points, its lowest and highest as bars, a dashed line for time proportional to
     size."""
     sizes = [point.size for point in points]
+    curves = [list(some) for _, some in groupby(points, key=lambda point: point.curve)]
     seconds = [value for point in points for value in (point.seconds.lowest, point.seconds.highest)]
+    seconds += [grow(some) for some in curves]
     across, up = Axis(sizes, LEFT, WIDTH - RIGHT), Axis(seconds, HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
@@ -37,15 +39,20 @@ def draw(points: Sequence[Point]) -> str:
     parts.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) // 2}" y="{HEIGHT - 10}" text-anchor="middle">claims or rows</text>'
     )
-    for color, (name, some) in zip(COLORS, groupby(points, key=lambda point: point.curve), strict=False):
-        parts += draw_curve(name, list(some), color, across, up)
+    for color, some in zip(COLORS, curves, strict=False):
+        parts += draw_curve(some, color, across, up)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def draw_curve(name: str, points: Sequence[Point], color: str, across: "Axis", up: "Axis") -> list[str]:
-    first, last = points[0], points[-1]
+def grow(points: Sequence[Point]) -> float:
+    """Seconds of the last point if time grew with size from the first."""
+    return points[0].seconds.median * points[-1].size / points[0].size
+
+
+def draw_curve(points: Sequence[Point], color: str, across: "Axis", up: "Axis") -> list[str]:
+    last = points[-1]
     spots = [(across.place(point.size), up.place(point.seconds.median)) for point in points]
-    end = up.place(first.seconds.median * last.size / first.size)
+    end = up.place(grow(points))
     path = "M" + "L".join(f"{x} {y}" for x, y in spots)
     parts = [
         f'<path class="proportional" stroke="{color}" d="M{spots[0][0]} {spots[0][1]}L{spots[-1][0]} {end}"/>',
@@ -55,7 +62,10 @@ def draw_curve(name: str, points: Sequence[Point], color: str, across: "Axis", u
         low, high = up.place(point.seconds.lowest), up.place(point.seconds.highest)
         parts.append(f'<path stroke="{color}" d="M{x} {low}V{high}"/><circle cx="{x}" cy="{y}" r="4" fill="{color}"/>')
     x, y = spots[-1]
-    return [*parts, f'<text x="{x + 10}" y="{y + 4}" style="fill:{color}">{name}, {last.seconds.median:.3g} s</text>']
+    return [
+        *parts,
+        f'<text x="{x + 10}" y="{y + 4}" style="fill:{color}">{last.curve}, {last.seconds.median:.3g} s</text>',
+    ]
 
 
 def name_size(power: int) -> str:
