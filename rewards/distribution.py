@@ -3,12 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from rewards.epoch import Epoch
 from rewards.errors import LimitError
+from rewards.keccak import hash_column
 from rewards.schemas import CLAIMABLES, MONEY
-from rewards.units import MAX_AMOUNT, POOLS, Address, is_usable
+from rewards.units import MAX_AMOUNT, POOLS, ZERO_ADDRESS, Address
 
 WIDE = pl.Int128
 
@@ -37,11 +40,25 @@ class Distribution:
 
 def add_wallets(accounts: pl.DataFrame, forbidden: Collection[Address]) -> pl.DataFrame:
     """The accounts with `wallet`: the lower-case address where the given one can be paid, else null."""
-    wallets = [
-        text.lower() if is_usable(text) and text.lower() not in forbidden else None
-        for text in accounts["wallet_address"].to_list()
-    ]
-    return accounts.with_columns(pl.Series("wallet", wallets, dtype=pl.String))
+    text, digits = pl.col("wallet_address"), pl.col("wallet_address").str.slice(2)
+    lower = text.str.to_lowercase()
+    sound = text.str.contains("^0x[0-9a-fA-F]{40}$") & (lower != ZERO_ADDRESS) & ~lower.is_in(sorted(forbidden))
+    mixed = sound & (digits != digits.str.to_lowercase()) & (digits != digits.str.to_uppercase())
+    found = accounts.select(sound=sound.fill_null(False), mixed=mixed.fill_null(False), lower=lower)
+    usable = found["sound"].to_numpy(writable=True)
+    usable[found["mixed"].to_numpy()] = _have_checksums(accounts.filter(found["mixed"])["wallet_address"])
+    return accounts.with_columns(wallet=pl.when(pl.Series(usable)).then(found["lower"]))
+
+
+def _have_checksums(addresses: pl.Series) -> NDArray[np.bool_]:
+    """Whether each address of 0x and 40 hex digits is in its EIP-55 form: `rewards.units.checksum` for a column."""
+    given = np.frombuffer("".join(addresses.str.slice(2).to_list()).encode(), np.uint8).reshape(-1, 40)
+    lower = given | np.uint8(0x20)  # of a letter; a digit has that bit
+    digests = hash_column(lower)[:, :20]
+    nibbles = np.stack([digests >> 4, digests & 15], axis=2).reshape(-1, 40)
+    wanted = np.where((nibbles >= 8) & (lower >= ord("a")), lower & ~np.uint8(0x20), lower)
+    alike: NDArray[np.bool_] = (wanted == given).all(axis=1)
+    return alike
 
 
 def unusable_wallets(accounts: pl.DataFrame) -> pl.DataFrame:

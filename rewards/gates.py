@@ -1,13 +1,11 @@
 """What must hold before an epoch is sealed and before its root is sent. Each gate answers findings; any that refuses
 stops the step."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from rewards import reference
 from rewards.distribution import add_wallets, successor_faults, unusable_wallets
 from rewards.epoch import Calendar, from_micros
 from rewards.errors import Finding
@@ -226,113 +224,6 @@ def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list
             str(arrived),
         )
     ]
-
-
-def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> list[Finding]:
-    """The plain-Python reference gives the same score, cap and amount for every account, and the same balances."""
-    expected = _reference_amounts(inputs, result, previous, policy)
-    observed = {
-        (pool, account): (score, int(cap), int(amount))
-        for pool, account, score, cap, amount in result.allocations.select(
-            "pool", "account_id", "score", "cap", "amount"
-        ).rows()
-    }
-    wrong = sorted(k for k in expected.keys() | observed.keys() if expected.get(k) != observed.get(k))
-    return [
-        Finding("reference", f"{len(wrong)} accounts differ from the reference, such as {account} in pool {POOL_NAMES[pool]}",
-                f"score, cap, amount {expected.get((pool, account))}", f"{observed.get((pool, account))}")
-        for pool, account in wrong[:SHOWN]
-    ] + _check_credits(inputs, result, previous, policy)  # fmt: skip
-
-
-def _check_credits(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> list[Finding]:
-    """Claimables, held amounts and debts are what the epoch before left and this one allocated, in plain integers."""
-    expected = _expected_balances(inputs, result, previous, policy)
-    observed = _balances(result.claimables, result.state)
-    wrong = sorted(k for k in expected.keys() | observed.keys() if expected[k] != observed[k])
-    return [
-        Finding("reference", f"{len(wrong)} balances differ from the reference, such as {kind} of {owner} in pool {pool}",
-                str(expected[kind, pool, owner, epoch]), str(observed[kind, pool, owner, epoch]))
-        for kind, pool, owner, epoch in wrong[:SHOWN]
-    ]  # fmt: skip
-
-
-_Balances = Counter[tuple[str, int, str, int]]
-"""Base units by kind (claimable, held, debt), pool, owner (a wallet for claimables, else an account), epoch of a held
-amount."""
-
-
-def _balances(claimables: pl.DataFrame, state: pl.DataFrame) -> _Balances:
-    found: _Balances = Counter()
-    for pool, wallet, amount in claimables.select("pool", "account", "cumulative_amount").rows():
-        found["claimable", pool, wallet, 0] += int(amount)
-    for kind, pool, account, epoch, amount in state.select("kind", "pool", "id", "epoch", "amount").rows():
-        if kind in ("held", "debt"):
-            found[kind, pool, account, epoch] += int(amount)
-    return found
-
-
-def _expected_balances(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> _Balances:
-    accounts = add_wallets(inputs.accounts, inputs.forbidden)
-    wallets = {
-        account: wallet for account, wallet in accounts.select("account_id", "wallet").rows() if wallet is not None
-    }
-    suspended = set(accounts.filter(pl.col("suspended_at") < inputs.epoch.end)["account_id"].to_list())
-    balances = _balances(previous.claimables, previous.state)
-    for kind, pool, account, epoch in sorted(k for k in balances if k[0] == "held"):
-        leaves = account in suspended or account in wallets or inputs.epoch.number - epoch >= policy.pools.hold_epochs
-        amount = balances.pop((kind, pool, account, epoch)) if leaves else 0
-        if account in wallets and account not in suspended:
-            balances["claimable", pool, wallets[account], 0] += amount
-    earned: Counter[tuple[int, str]] = Counter()
-    for pool, account, amount in inputs.corrections.select("pool", "account_id", "amount").rows():
-        balances["debt", pool, account, 0] += max(0, -int(amount))
-        earned[pool, account] += max(0, int(amount))
-    for pool, account, amount in result.allocations.select("pool", "account_id", "amount").rows():
-        withheld = min(int(amount), balances["debt", pool, account, 0])
-        balances["debt", pool, account, 0] -= withheld
-        earned[pool, account] += int(amount) - withheld
-    for (pool, account), amount in earned.items():
-        if account in wallets:
-            balances["claimable", pool, wallets[account], 0] += amount
-        elif account not in suspended:
-            balances["held", pool, account, inputs.epoch.number] += amount
-    return balances
-
-
-def _reference_amounts(
-    inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy
-) -> dict[tuple[int, str], tuple[int, int, int]]:
-    accounts = add_wallets(inputs.accounts, inputs.forbidden).with_columns(
-        suspended=pl.col("suspended_at").dt.timestamp("us"), created=pl.col("created_at").dt.timestamp("us")
-    )
-    people = {
-        row[0]: reference.Account(*row)
-        for row in accounts.select("account_id", "kind", "wallet", "suspended", "referred_by", "created").rows()
-    }
-    nodes = {
-        r[0]: reference.Provision(*r)
-        for r in inputs.provisions.select("provision_id", "provider_id", "service_tier").rows()
-    }
-    usage = [
-        reference.Usage(part, subject, endpoint, slot, requests, weight, int(fee))
-        for part, subject, endpoint, slot, _, requests, weight, fee in inputs.rollup.rows()
-    ]
-    demand: dict[tuple[str, str, int], int] = {}
-    streaks: dict[str, int] = {}
-    for kind, _, name, epoch, endpoint, tier, hour, amount in previous.state.rows():
-        if kind == "streak":
-            streaks[name] = int(amount)
-        elif kind == "demand" and epoch >= inputs.epoch.number - policy.demand.epochs:
-            demand[endpoint, tier, hour] = demand.get((endpoint, tier, hour), 0) + int(amount)
-    beats = {provision: (ok, beats) for provision, beats, ok in inputs.heartbeats.rows()}
-    scored = reference.score_epoch(usage, beats, nodes, people, streaks, demand, policy, inputs.epoch)
-    amounts = {}
-    for pool in POOLS:
-        ours = {account: s for (p, account), s in scored.items() if p == pool and s.score > 0}
-        for account, amount in reference.amounts(result.totals[pool].pool, ours).items():
-            amounts[pool, account] = (ours[account].score, ours[account].cap, amount)
-    return amounts
 
 
 def note_oddities(inputs: EpochInputs, counts: Counts, odd_heartbeats: Mapping[str, int]) -> list[Finding]:

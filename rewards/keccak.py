@@ -22,7 +22,7 @@ FEW = 1 << 16
 """Up to so many messages in a call, safe-pysha3 takes less time than loading Numba."""
 
 _HANDFUL = 8  # up to so many, it takes less time than setting up a call of the kernel
-_SIZES = (32, 64, 96)
+_SIZES = (32, 40, 64, 96)
 _RATE = 136  # bytes of a block, which takes a message below that, a bit after it, and a bit at its end
 _LAST_BIT = np.uint64(1 << 63)  # in the last of its 17 words
 _LANES = 8
@@ -60,7 +60,7 @@ _ROUND_CONSTANTS = np.array(
 
 
 def hash_column(messages: Bytes, out: Bytes | None = None) -> Bytes:
-    """Keccak-256 of each row: (n, 32 | 64 | 96) to (n, 32) bytes, a new array or `out`, which must not overlap.
+    """Keccak-256 of each row: (n, 32 | 40 | 64 | 96) to (n, 32) bytes, a new array or `out`, which must not overlap.
 
     Raises UsageError for any other array.
     """

@@ -279,10 +279,13 @@ def read_proof(buffer: "ReadableBuffer", pool: int, account: str, *, check: bool
         record = _find_record(view, count, pool, account)
         start, node, last = _HEADER.size + count * _RECORD.size, record.node, 2 * count - 2
         while node < last:
-            pair = _READ_PAIR(view, start + node // 2 * 2 * _NODE)
-            way.append(pair[node % 2])
-            proof.append(pair[1 - node % 2])
-            node = count + node // 2
+            above = node // 2
+            one, other = _READ_PAIR(view, start + 2 * _NODE * above)
+            if node % 2:
+                one, other = other, one
+            way.append(one)
+            proof.append(other)
+            node = count + above
         way.append(_read_node(view, count, last))
     if check:
         below = [one + other if one < other else other + one for one, other in zip(way, proof, strict=False)]

@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from rewards import errors, gates, reference, scoring
+from rewards.agreement import check_reference
 from rewards.cli.app import app
 from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
@@ -190,7 +191,7 @@ def test_example_passes_the_gates_and_the_reference(worked: Worked) -> None:
         p: sum(int(v) for v in inputs.deposits[c]) + previous.totals[p].deposited
         for p, c in ((1, "provider_amount"), (2, "user_amount"))
     }
-    assert gates.check_reference(inputs, result, previous, POLICY) == []
+    assert check_reference(inputs, result, previous, POLICY) == []
     assert gates.check_conserved(inputs, result, previous, known) == []
     assert gates.check_successor(previous.claimables, result.claimables) == []
     assert gates.check_funded(worked.roll_up.counts, inputs.deposits, POLICY) == []

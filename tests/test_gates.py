@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rewards import gates
+from rewards import agreement, gates
+from rewards.agreement import check_reference
 from rewards.compute import compute_epoch
 from rewards.epoch import DAY_US
 from rewards.errors import Finding, GateRefused, refuse
@@ -45,7 +46,7 @@ class Case:
 
     def referenced(self, **changes: Any) -> list[Finding]:
         result = replace(self.prepared.result, **changes)
-        return gates.check_reference(self.prepared.inputs, result, self.previous, POLICY)
+        return check_reference(self.prepared.inputs, result, self.previous, POLICY)
 
 
 @pytest.fixture(scope="module")
@@ -342,15 +343,53 @@ def test_reference_follows_held_amounts_debts_and_corrections(case: Case) -> Non
     inputs = replace(case.prepared.inputs, accounts=accounts, corrections=corrections)
     previous = replace(case.previous, state=state, totals=totals)
     result = compute_epoch(inputs, previous, POLICY)
-    assert gates.check_reference(inputs, result, previous, POLICY) == []
+    assert check_reference(inputs, result, previous, POLICY) == []
     known = {pool: result.totals[pool].deposited for pool in POOLS}
     assert gates.check_conserved(inputs, result, previous, known) == []
-    assert gates.check_reference(inputs, result, case.previous, POLICY) != []
+    assert check_reference(inputs, result, case.previous, POLICY) != []
 
 
 def test_reference_refuses_another_policy(case: Case) -> None:
     dearer = change(POLICY, caps={"provider_bp": POLICY.caps.provider_bp - 1})
-    assert gates.check_reference(case.prepared.inputs, case.prepared.result, case.previous, dearer) != []
+    assert check_reference(case.prepared.inputs, case.prepared.result, case.previous, dearer) != []
+
+
+@pytest.mark.parametrize("drawn", [1, 7, 60, 10**6])
+def test_a_part_of_a_sound_epoch_agrees(case: Case, monkeypatch: pytest.MonkeyPatch, drawn: int) -> None:
+    """Cut to a few accounts, the inputs still decide on them: rows of their referees and of who shares their wallets."""
+    monkeypatch.setattr(agreement, "ALL", 0)
+    monkeypatch.setattr(agreement, "DRAWN", drawn)
+    monkeypatch.setattr(agreement, "LARGEST", 2)
+    for seed in range(8):
+        assert case.referenced(root=bytes([seed]) * 32) == []
+
+
+def test_what_is_wrong_with_an_account_of_the_part_is_found(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "ALL", 0)
+    result = case.prepared.result
+    for column in ("score", "cap", "amount", "share"):
+        for place in (0, result.allocations.height // 2, result.allocations.height - 1):
+            wrong = add_unit(result.allocations, column, place)
+            found = case.referenced(allocations=wrong)
+            assert found and {f.gate for f in found} == {"reference"}
+    _only(case.referenced(claimables=add_unit(result.claimables, "cumulative_amount", 3)), "reference", "1 balances")
+    missing = result.allocations.slice(1)
+    assert case.referenced(allocations=missing) != []
+
+
+def test_a_unit_for_another_fraction_is_found_in_a_part(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sum of the shares is right, so that only their order tells."""
+    monkeypatch.setattr(agreement, "ALL", 0)
+    frame, totals = case.prepared.result.allocations, case.prepared.result.totals
+    total = sum(frame.filter(pl.col("pool") == USER)["score"].to_list())
+    floors = [totals[USER].pool * score // total for score in frame["score"].to_list()]
+    users = [i for i, pool in enumerate(frame["pool"].to_list()) if pool == USER]
+    units = {i: int(frame["share"][i]) - floors[i] for i in users}
+    lucky, unlucky = next(i for i in users if units[i] == 1), next(i for i in users if units[i] == 0)
+    shares = [int(s) + (i == unlucky) - (i == lucky) for i, s in enumerate(frame["share"].to_list())]
+    swapped = frame.with_columns(share=pl.Series(shares, dtype=frame.schema["share"]))
+    assert swapped["share"].sum() == frame["share"].sum()
+    assert case.referenced(allocations=swapped) != []
 
 
 # solvent and chain state

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rewards import gates
+from rewards.agreement import check_reference
 from rewards.bundles.store import encode_corrections, encode_frame, encode_parquet
 from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
@@ -214,7 +215,7 @@ def _ask_gates(
         *gates.check_conserved(inputs, result, previous, known),
         *gates.check_successor(previous.claimables, result.claimables),
         *gates.check_funded(roll_up.counts, of_the_epoch, policy),
-        *gates.check_reference(inputs, result, previous, policy),
+        *check_reference(inputs, result, previous, policy),
         *gates.note_oddities(inputs, roll_up.counts, roll_up.odd_heartbeats),
     ]
 

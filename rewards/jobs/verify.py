@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from rewards import gates
+from rewards.agreement import check_reference
 from rewards.bundles.store import Bundle, BundleStore
 from rewards.compute import compute_epoch
 from rewards.errors import Disagreement, RewardsError
@@ -150,7 +151,7 @@ def _compare_all(
     )
     result = compute_epoch(inputs, previous, policy)
     rules = ruleset_for(manifest.epoch.number, policy)
-    reference = gates.check_reference(inputs, result, previous, policy)
+    reference = check_reference(inputs, result, previous, policy)
     on_stage("compare")
     frames = (
         (SCORES, result.scores),

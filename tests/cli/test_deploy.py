@@ -116,7 +116,6 @@ def station(
     url = urls[request.param]
     monkeypatch.setenv("REWARDS_RPC_URL", url.replace("//", f"//operator:{PASSWORD}@"))
     monkeypatch.setenv("REWARDS_DEPLOYER_KEY", KEY)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("REWARDS_POLL_SECONDS", "0.02")
     if request.param == "custom":
         monkeypatch.setenv("REWARDS_CHAIN_ID", str(IDS["custom"]))
