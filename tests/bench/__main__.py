@@ -138,6 +138,7 @@ def measure(parts: Sequence[Part], console: Console) -> list[Figure]:
     figures: list[Figure] = []
     with Progress(*columns, left, console=console, transient=True, speed_estimate_period=600) as progress:
         meter = Meter(progress, sum(part.seconds for part in parts))
+        meter.run_ours("loading the kernel", "load-kernel")  # compiles it, if that was never done here
         for part in parts:
             meter.begin(part.seconds)
             figures += part.measure(meter)
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         figures = measure(list(parts.values()), console)
     except BenchError as error:
-        console.print(f"[red]{error}[/]", highlight=False)
+        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
     titles = {name: part.title for name, part in parts.items()}
     Console(width=None if sys.stdout.isatty() else 160).print(make_table(figures, titles))

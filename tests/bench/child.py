@@ -55,6 +55,12 @@ def make_claims(folder: Path, claims: int, seed: int) -> Answer:
     return {}
 
 
+def load_kernel() -> Answer:
+    from rewards.keccak import backend
+
+    return {"backend": backend()}
+
+
 def build_tree(folder: Path) -> Answer:
     """A frame in memory to the root, first tree of the process; loading the kernel is timed by itself."""
     from rewards.keccak import backend
@@ -165,9 +171,11 @@ def _time(run: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    task, folder, *rest = sys.argv[1:]
+    task, *rest = sys.argv[1:]
+    folder, *rest = rest or [""]
     numbers = [int(text) for text in rest if text.isdigit()]
     tasks: dict[str, Callable[[], Answer]] = {
+        "load-kernel": load_kernel,
         "make-network": lambda: make_network(Path(folder), *numbers),
         "make-claims": lambda: make_claims(Path(folder), *numbers),
         "build-tree": lambda: build_tree(Path(folder)),

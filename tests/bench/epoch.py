@@ -49,6 +49,7 @@ def measure_stages(inputs: Path, last: int, runs: int, meter: Meter) -> Iterator
     seconds = spread([epoch["seconds"] for epoch in epochs])
     yield Figure("stages", "one epoch, files to sealed bundle", "s", seconds, note=note)
     yield from _describe("stages", some)
+    meter.show("start of the command")
     bare, ours = [], []
     command = str(Path(sys.executable).with_name("rewards"))
     for _ in range(STARTS_A_RUN * runs):

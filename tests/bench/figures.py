@@ -71,9 +71,9 @@ HEADINGS = ("what", "median (lowest–highest)", "runs", "goal", "", "remark")
 
 
 def show(value: float, unit: str, short: bool = False) -> str:
-    """A value in its unit's digits; ratios below a half as fractions."""
+    """A value in its unit's digits; ratios below a fifth as fractions."""
     if unit == "ratio":
-        return f"1/{1 / value:,.0f}" if value < 0.5 else f"{value:.{1 if short else 2}f}"
+        return f"1/{1 / value:,.0f}" if value < 0.2 else f"{value:.{1 if short else 2}f}"
     return f"{value:,.{0 if short else _DIGITS[unit]}f}"
 
 

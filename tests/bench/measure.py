@@ -89,12 +89,16 @@ class Meter:
         self._done, self._end = self._end, self._end + seconds
         self._progress.update(self._whole, completed=self._done)
 
+    def show(self, what: str) -> None:
+        """Name the step of now."""
+        self._progress.reset(self._now, description=what)
+
     def finish(self) -> None:
         self._progress.update(self._whole, completed=self._end)
 
     def run(self, what: str, command: Sequence[str]) -> Run:
         """A fresh process that prints one line of JSON. Raises BenchError when it fails."""
-        self._progress.reset(self._now, description=what)
+        self.show(what)
         with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
             child = subprocess.Popen(command, stdout=printed, stderr=told, cwd=ROOT)
             peak_kb = self._wait(child)

@@ -67,4 +67,4 @@ def measure_large(network: Network, base: Network, runs: int, meter: Meter) -> I
     each = {name: [run.seconds / run.answer["rows"] for run in some] for name, some in found.items()}
     goal = 1.2 if network.rows >= 5 * SCALE else None
     yield figure(f"time a row / at {base.rows:,} rows", "ratio", ratios(each["large"], each["base"]), goal)
-    yield figure("peak memory", "MB", spread([run.peak_mb for run in found["large"]]), MEMORY_MB)
+    yield figure("peak memory", "MB", spread([run.peak_mb for run in found["large"]]), MEMORY_MB if goal else None)
