@@ -27,7 +27,7 @@ check: set-up ## lint, format, types, floors of the house, lock file
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/check_lock.py
 
-bench: set-up ## stage times, rows a second and peak memory, as a table and JSON
+bench: set-up $(if $(shell command -v npm),$(NPM)) ## time and memory beside competitors and goals; half an hour, ARGS=--quick takes two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
 
 contracts: set-up $(NPM) ## compile, unit tests, fuzz, invariants, vectors, gas of the contracts (needs Node)

@@ -1,153 +1,183 @@
-"""`make bench`: what an epoch costs, stage by stage. Prints a table and writes JSON; nothing is asserted.
+"""`make bench`: what everything costs, beside its competitors and its goals. Prints one table and writes
+`out/bench.json`.
 
-Each run is a fresh process that closes every epoch of the input into an empty folder; figures are medians over runs,
-with the lowest and highest beside them. `rewards --help` is timed against a bare Typer program, in turn.
+All of a run is measured on one machine, every run in a fresh process, competitors in turn. Nothing is asserted but
+that the answers are the same.
 """
 
 import argparse
 import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
+import shlex
 import sys
-import tempfile
-import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.bench import epoch, growth, rollup, tree
+from tests.bench.figures import Figure, describe_machine, make_page, make_table, where
+from tests.bench.inputs import Network
+from tests.bench.measure import ROOT, BenchError, Meter
+from tests.bench.plot import draw
+
 REAL = ROOT.parent / "shared" / "data" / "real"
 SAMPLE = ROOT / "data" / "sample"
-BARE = "import typer\napp = typer.Typer()\n@app.command()\ndef one(): ...\n@app.command()\ndef two(): ...\napp()\n"
+PARTS = ("tree", "rollup", "large", "epoch", "growth", "stages")
 
 
-def close_epochs(inputs: Path, data: Path, last: int) -> dict[str, Any]:
-    """Close epochs 0 to `last` in this process: seconds by stage and rows by epoch, and the process's peak memory in
-    MB."""
-    from rewards.epoch import Calendar
-    from rewards.jobs.prepare import RunSettings
-    from rewards.jobs.run import run_epochs
-    from rewards.jobs.settings import POLICIES
-    from rewards.jobs.verify import verify_epoch
-    from rewards.jobs.workspace import Workspace
+@dataclass(frozen=True)
+class Part:
+    """One part of the bench: its heading, the seconds that it may take, and how its figures are had."""
 
-    calendar = Calendar.from_genesis(datetime(2026, 1, 7, tzinfo=UTC))
-    settings = RunSettings(inputs, POLICIES, calendar)
-    epochs = []
-    began = time.perf_counter()
-    for outcome in run_epochs(Workspace(data), settings, range(last + 1)):
-        took = time.perf_counter() - began
-        manifest = outcome.bundle.manifest
-        epochs.append(
-            {
-                "rows": manifest.counts["rows"],
-                "leaves": manifest.leaves,
-                "seconds": took,
-                "stages": dict(outcome.seconds),
-            }
-        )
-        began = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    began = time.perf_counter()
-    verify_epoch(data, last)
-    return {"epochs": epochs, "peak_mb": peak, "verify_seconds": time.perf_counter() - began}
+    title: str
+    seconds: float
+    measure: Callable[[Meter], Iterator[Figure]]
 
 
-def _run_child(inputs: Path, last: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as data:
-        command = [sys.executable, "-m", "tests.bench", "--child", str(inputs), data, str(last)]
-        found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
-        return found
-
-
-def _time(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
-def _show(spread: dict[str, float], digits: int = 2) -> str:
-    return f"{spread['median']:.{digits}f} ({spread['min']:.{digits}f}–{spread['max']:.{digits}f})"
-
-
-def measure(inputs: Path, last: int, runs: int, progress: Progress) -> dict[str, Any]:
-    """All figures of `runs` runs and as many pairs of start-up times."""
-    task = progress.add_task("closing epochs", total=runs)
-    found = []
-    for _ in range(runs):
-        found.append(_run_child(inputs, last))
-        progress.advance(task)
-    epochs = [epoch for run in found for epoch in run["epochs"]]
-    stages = {name: _spread([e["stages"][name] for e in epochs]) for name in epochs[0]["stages"]}
-    task = progress.add_task("start-up", total=4 * runs)
-    bare, ours = [], []
-    command = str(Path(sys.executable).with_name("rewards"))
-    for _ in range(4 * runs):
-        bare.append(_time([sys.executable, "-c", BARE, "--help"]))
-        ours.append(_time([command, "--help"]))
-        progress.advance(task)
-    return {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
-        "input": inputs.name,
-        "runs": runs,
-        "epochs_per_run": last + 1,
-        "rows_per_epoch": statistics.median(e["rows"] for e in epochs),
-        "leaves": epochs[-1]["leaves"],
-        "epoch_seconds": _spread([e["seconds"] for e in epochs]),
-        "stage_seconds": stages,
-        "rows_per_second": _spread([e["rows"] / e["seconds"] for e in epochs]),
-        "peak_mb": _spread([run["peak_mb"] for run in found]),
-        "verify_seconds": _spread([run["verify_seconds"] for run in found]),
-        "help_ratio": _spread([o / b for o, b in zip(ours, bare, strict=True)]),
-        "help_seconds": _spread(ours),
-    }
-
-
-def _table(figures: dict[str, Any]) -> Table:
-    runs = f"{figures['runs']} runs of {figures['epochs_per_run']} epochs"
-    title = f"{figures['input']}: {figures['rows_per_epoch']:,.0f} rows an epoch, {runs}"
-    table = Table("what", "median (lowest–highest)", title=title)
-    for stage, spread in figures["stage_seconds"].items():
-        table.add_row(f"  {stage}", f"{_show(spread, 3)} s")
-    table.add_section()
-    table.add_row("one epoch, files to sealed bundle", f"{_show(figures['epoch_seconds'])} s")
-    table.add_row("rows a second", _show(figures["rows_per_second"], 0))
-    table.add_row("peak memory of a run", f"{_show(figures['peak_mb'], 0)} MB")
-    table.add_row("verify one epoch", f"{_show(figures['verify_seconds'])} s")
-    table.add_row("rewards --help / bare Typer program", _show(figures["help_ratio"]))
-    return table
-
-
-def main() -> None:
-    """Measure, print, write `out/bench.json`."""
-    if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(close_epochs(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))
-        return
-    parser = argparse.ArgumentParser(description="what an epoch costs")
-    parser.add_argument("--inputs", type=Path, default=REAL if REAL.is_dir() else SAMPLE)
-    parser.add_argument("--runs", type=int, default=3)
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="what everything costs")
+    parser.add_argument("--only", help=f"parts to measure, such as tree,rollup; of {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, about a minute; goals are for large ones")
+    parser.add_argument("--runs", type=int, default=3, help="fresh processes for each figure")
+    parser.add_argument("--claims", type=int, help="of the claim tree (1,000,000)")
+    parser.add_argument("--rows", type=int, help="of the roll-up and the epoch (20,000,000)")
+    parser.add_argument("--accounts", type=int, help="of the epoch (1,000,000)")
+    parser.add_argument("--large", action="store_true", help="also roll up --rows-large rows; input of 11 GB")
+    parser.add_argument("--rows-large", type=int, default=100_000_000)
+    parser.add_argument("--inputs", type=Path, default=REAL if REAL.is_dir() else SAMPLE, help="of the stages")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "bench.json")
-    options = parser.parse_args()
-    last = 1 if options.inputs.resolve() == SAMPLE else 3
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as progress:
-        figures = measure(options.inputs, last, options.runs, progress)
-    Console(width=100).print(_table(figures))
+    parser.add_argument(
+        "--publish", type=Path, nargs="?", const=ROOT / "docs", help="write benchmarks.md and benchmarks.svg to docs/"
+    )
+    options = parser.parse_args(arguments)
+    options.claims = options.claims or (20_000 if options.quick else 1_000_000)
+    options.rows = options.rows or (200_000 if options.quick else 20_000_000)
+    options.accounts = options.accounts or (20_000 if options.quick else 1_000_000)
+    asked = options.only.split(",") if options.only else [part for part in PARTS if part != "large" or options.large]
+    if unknown := [part for part in asked if part not in PARTS]:
+        parser.error(f"no part {', '.join(unknown)}; give some of {', '.join(PARTS)}")
+    if options.runs < 1:
+        parser.error("--runs takes a number from 1")
+    if options.publish and "growth" not in asked:
+        parser.error("--publish draws the growth; measure that too")
+    options.parts = [part for part in PARTS if part in asked]
+    return options
+
+
+def name_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments to run the bench again with, without a folder of one machine."""
+    again: list[str] = []
+    for argument in arguments:
+        if not (again and again[-1] == "--publish" and not argument.startswith("-")):
+            again.append(argument)
+    return again
+
+
+class Bench:
+    """What was asked for, and the points of the plot once they are measured."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.points: list[growth.Point] = []
+        few = options.quick
+        self._tree_sizes = (1_000, 3_000, 10_000, 30_000) if few else growth.TREE_SIZES
+        self._rollup_sizes = (30_000, 100_000, 300_000) if few else growth.ROLLUP_SIZES
+        if options.large:
+            self._rollup_sizes = (*self._rollup_sizes, options.rows_large)
+        provisions = max(1, options.accounts // 50)
+        self._month = Network(options.rows, options.accounts - provisions, provisions)
+        self._network = Network.of(options.rows)
+
+    def part(self, name: str) -> Part:
+        o = self.options
+        large = Network.of(o.rows_large)
+        last = 1 if o.inputs.resolve() == SAMPLE else 3
+        return {
+            "tree": lambda: Part(
+                f"Claim tree of {o.claims:,} claims",
+                tree.estimate(o.claims, o.runs),
+                lambda meter: tree.measure_tree(o.claims, o.runs, o.runs if o.quick else 1, meter),
+            ),
+            "rollup": lambda: Part(
+                f"Roll-up of {o.rows:,} rows over {epoch.MONTH_DAYS} days",
+                rollup.estimate(o.rows, o.runs),
+                lambda meter: rollup.measure_rollup(self._network, o.runs, meter),
+            ),
+            "large": lambda: Part(
+                f"Roll-up of {o.rows_large:,} rows",
+                rollup.estimate(o.rows_large, 1) + o.rows * 2e-6,
+                lambda meter: rollup.measure_large(large, self._network, 1, meter),
+            ),
+            "epoch": lambda: Part(
+                f"Epoch of a month: {o.rows:,} rows, {o.accounts:,} accounts",
+                epoch.estimate(o.rows, self._month.users, o.runs),
+                lambda meter: epoch.measure_epoch(self._month, o.runs, meter),
+            ),
+            "growth": lambda: Part(
+                "Growth", growth.estimate(self._tree_sizes, self._rollup_sizes, o.runs), self._measure_growth
+            ),
+            "stages": lambda: Part(
+                f"Daily epochs of {o.inputs.name} input",
+                epoch.estimate_stages(o.runs),
+                lambda meter: epoch.measure_stages(o.inputs, last, o.runs, meter),
+            ),
+        }[name]()
+
+    def _measure_growth(self, meter: Meter) -> Iterator[Figure]:
+        self.points = list(growth.measure_growth(self._tree_sizes, self._rollup_sizes, self.options.runs, meter))
+        return growth.list_figures(self.points)
+
+
+def measure(parts: Sequence[Part], console: Console) -> list[Figure]:
+    """Every figure of some parts, in their order, with a bar for the whole and the step of now."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+    figures: list[Figure] = []
+    with Progress(*columns, left, console=console, transient=True, speed_estimate_period=600) as progress:
+        meter = Meter(progress, sum(part.seconds for part in parts))
+        meter.run_ours("loading the kernel", "load-kernel")  # compiles it, if that was never done here
+        for part in parts:
+            meter.begin(part.seconds)
+            figures += part.measure(meter)
+            meter.finish()
+    return figures
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, write; 2 when that cannot be."""
+    options = read_options(arguments)
+    console, bench = Console(stderr=True), Bench(options)
+    parts = {name: bench.part(name) for name in options.parts}
+    began = datetime.now(UTC)
+    try:
+        figures = measure(list(parts.values()), console)
+    except BenchError as error:
+        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    titles = {name: part.title for name, part in parts.items()}
+    Console(width=None if sys.stdout.isatty() else 160).print(make_table(figures, titles))
+    document = {
+        "date": began.date().isoformat(),
+        "arguments": shlex.join(name_arguments(arguments)),
+        "took_seconds": round((datetime.now(UTC) - began).total_seconds()),
+        "machine": describe_machine(),
+        "parts": titles,
+        "figures": [figure.to_json() for figure in figures],
+        "growth": [asdict(point) for point in bench.points],
+    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(figures, indent=2) + "\n")
-    console.print(f"written to {options.out}")
+    options.out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    console.print(f"written to {where(options.out)}", highlight=False)
+    if options.publish:
+        options.publish.mkdir(parents=True, exist_ok=True)
+        (options.publish / "benchmarks.svg").write_text(draw(bench.points))
+        (options.publish / "benchmarks.md").write_text(make_page(document, figures, titles, "benchmarks.svg"))
+        console.print(f"written to {where(options.publish)}/benchmarks.md and benchmarks.svg", highlight=False)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
