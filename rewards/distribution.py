@@ -40,24 +40,27 @@ class Distribution:
 
 def add_wallets(accounts: pl.DataFrame, forbidden: Collection[Address]) -> pl.DataFrame:
     """The accounts with `wallet`: the lower-case address where the given one can be paid, else null."""
-    text, digits = pl.col("wallet_address"), pl.col("wallet_address").str.slice(2)
-    lower = text.str.to_lowercase()
-    sound = text.str.contains("^0x[0-9a-fA-F]{40}$") & (lower != ZERO_ADDRESS) & ~lower.is_in(sorted(forbidden))
-    mixed = sound & (digits != digits.str.to_lowercase()) & (digits != digits.str.to_uppercase())
-    found = accounts.select(sound=sound.fill_null(False), mixed=mixed.fill_null(False), lower=lower)
-    usable = found["sound"].to_numpy(writable=True)
-    usable[found["mixed"].to_numpy()] = _have_checksums(accounts.filter(found["mixed"])["wallet_address"])
-    return accounts.with_columns(wallet=pl.when(pl.Series(usable)).then(found["lower"]))
+    given = accounts["wallet_address"]
+    lower = given.str.to_lowercase()
+    sound = given.str.contains("^0x[0-9a-fA-F]{40}$") & (lower != ZERO_ADDRESS)
+    if forbidden:
+        sound &= ~lower.is_in(sorted(forbidden))
+    capitals = (sound & (given != lower)).fill_null(False)
+    usable = sound.fill_null(False).to_numpy(writable=True)
+    usable[capitals.to_numpy()] = _have_checksums(given.filter(capitals))
+    return accounts.with_columns(wallet=pl.select(pl.when(pl.Series(usable)).then(lower)).to_series())
 
 
 def _have_checksums(addresses: pl.Series) -> NDArray[np.bool_]:
-    """Whether each address of 0x and 40 hex digits is in its EIP-55 form: `rewards.units.checksum` for a column."""
+    """Whether each address of 0x and 40 hex digits is in its EIP-55 form or all in capitals: `rewards.units.is_usable`
+    for a column."""
     given = np.frombuffer("".join(addresses.str.slice(2).to_list()).encode(), np.uint8).reshape(-1, 40)
     lower = given | np.uint8(0x20)  # of a letter; a digit has that bit
+    capitals = np.where(lower >= ord("a"), lower & ~np.uint8(0x20), lower)
     digests = hash_column(lower)[:, :20]
     nibbles = np.stack([digests >> 4, digests & 15], axis=2).reshape(-1, 40)
-    wanted = np.where((nibbles >= 8) & (lower >= ord("a")), lower & ~np.uint8(0x20), lower)
-    alike: NDArray[np.bool_] = (wanted == given).all(axis=1)
+    wanted = np.where(nibbles >= 8, capitals, lower)
+    alike: NDArray[np.bool_] = (wanted == given).all(axis=1) | (capitals == given).all(axis=1)
     return alike
 
 

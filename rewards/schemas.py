@@ -65,7 +65,8 @@ class Table:
     checks: Mapping[str, pa.Check] = field(default_factory=dict)
 
     def model(self) -> pa.DataFrameSchema:
-        """The pandera schema: these columns in this order and no others."""
+        """The pandera schema: these columns in this order and no others. That keys are unique is checked apart, by
+        neighbours where rows are in order."""
         return pa.DataFrameSchema(
             {
                 name: pa.Column(dtype, self.checks.get(name), nullable=name in self.nullable)
@@ -73,7 +74,6 @@ class Table:
             },
             strict=True,
             ordered=True,
-            unique=list(self.key) if self.unique else None,
             name=self.name,
         )
 
@@ -100,7 +100,20 @@ class Table:
             self.model().validate(frame)
         except (SchemaError, SchemaErrors) as error:
             raise InputError(f"{where}: {_first_failure(error)}") from error
+        if self.unique and (repeated := _find_repeated(frame.select(self.key))) is not None:
+            shown = ", ".join(map(repr, repeated))
+            raise InputError(f"{where}: column {', '.join(self.key)} holds {shown} more than once; keep one row")
         return frame
+
+
+def _find_repeated(keys: pl.DataFrame) -> tuple[object, ...] | None:
+    """A key that two rows have, if any does."""
+    if _is_sorted(keys, keys.columns):
+        alike = [pl.col(n).slice(1).eq_missing(pl.col(n).slice(0, pl.len() - 1)) for n in keys.columns]
+        repeated = keys[1:].filter(keys.select(pl.all_horizontal(alike)).to_series()) if keys.height > 1 else keys[:0]
+    else:
+        repeated = keys.filter(keys.is_duplicated())
+    return repeated.row(0) if repeated.height else None
 
 
 def add_up(column: pl.Series) -> int:

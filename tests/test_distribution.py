@@ -21,7 +21,7 @@ from rewards.epoch import DAY_US
 from rewards.errors import LimitError
 from rewards.reference import Account
 from rewards.schemas import CLAIMABLES
-from rewards.units import MAX_AMOUNT, POOLS, PROVIDER, USER, Address
+from rewards.units import MAX_AMOUNT, POOLS, PROVIDER, USER, Address, checksum, is_usable
 from tests.worlds import CALENDAR, WALLETS, accounts_frame, corrections_frame, draw_accounts, money_frame, with_wallets
 
 EPOCH = CALENDAR.epoch(20)
@@ -171,6 +171,24 @@ def test_the_vaults_bound_is_exact() -> None:
     assert sum_by_pool(found.claimables, "cumulative_amount")[USER] == MAX_AMOUNT
     with pytest.raises(LimitError, match=str(2**96)):
         spread([person("a", A)], [(USER, "a", 2)], before=[(USER, B, MAX_AMOUNT - 1)])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(min_size=20, max_size=20), st.sampled_from(["lower", "upper", "sum", "swapped", "cut", "line"])
+        )
+    )
+)
+def test_a_column_of_wallets_is_judged_as_each_alone(drawn: list[tuple[bytes, str]]) -> None:
+    forms = {"lower": str, "upper": lambda a: "0x" + a[2:].upper(), "sum": checksum, "cut": lambda a: a[:-1],
+             "swapped": lambda a: "0x" + checksum(a)[2:].swapcase(), "line": lambda a: a + "\n"}  # fmt: skip
+    texts = [forms[form]("0x" + content.hex()) for content, form in drawn]
+    people = accounts_frame([person(f"a{i}") for i in range(len(texts))]).with_columns(
+        wallet_address=pl.Series(texts, dtype=pl.String)
+    )
+    expected = [text.lower() if is_usable(text) else None for text in texts]
+    assert add_wallets(people, frozenset())["wallet"].to_list() == expected
 
 
 def test_wallets_that_cannot_be_paid_are_named() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.errors import LimitError
+from rewards.errors import InputError, LimitError
 from rewards.schemas import MONEY, ROLLUP, STATE, add_up
 
 WHOLE = st.integers(-(10**36), 10**36)
@@ -49,3 +49,12 @@ def test_nulls_come_first() -> None:
     frame = pl.DataFrame(rows, schema=dict(STATE.columns), orient="row")
     assert STATE.arrange(frame)["id"].to_list() == [None, "a", "b"]
     assert STATE.arrange(STATE.arrange(frame)).equals(STATE.arrange(frame))
+
+
+@pytest.mark.parametrize("names", [["a", "b", "b"], ["b", "a", "b"], ["a", "a"]])
+def test_a_key_that_occurs_twice_is_named_in_order_or_not(names: list[str]) -> None:
+    rows = [("user", name, "", 0, "", 1, 0, 0) for name in names]
+    frame = pl.DataFrame(rows, schema=dict(ROLLUP.columns), orient="row")
+    with pytest.raises(InputError, match=f"holds 'user', '{names[-1]}', '', 0, '' more than once"):
+        ROLLUP.check(frame)
+    assert ROLLUP.check(frame[:1]).height == 1

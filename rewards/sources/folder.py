@@ -109,18 +109,7 @@ class InputFolder:
         if path.suffix != ".parquet":
             frame = _parse(frame, table, path)
         known = [c for c in table.columns if c in frame.columns]
-        _require_unique(frame, table, path)
         return table.check(frame.select(*known, *(c for c in frame.columns if c not in table.columns)), str(path))
-
-
-def _require_unique(frame: pl.DataFrame, table: Table, path: Path) -> None:
-    key = list(table.key)
-    if table.unique and set(key) <= set(frame.columns):
-        doubled = frame.filter(frame.select(key).is_duplicated())
-        if doubled.height:
-            raise InputError(
-                f"{path}: column {', '.join(key)} holds {doubled[key[0]][0]!r} more than once; keep one row"
-            )
 
 
 def _first_line(error: BaseException) -> str:

@@ -61,7 +61,7 @@ def test_a_frame_that_does_not_fit_its_model_is_not_encoded(sealed: Workspace) -
     frame = sealed.store.read(0).frame(ACCOUNTS)
     with pytest.raises(InputError, match="kind"):
         encode_frame(ACCOUNTS, frame.with_columns(kind=pl.lit("robot")))
-    with pytest.raises(InputError, match="duplicates"):
+    with pytest.raises(InputError, match="more than once"):
         encode_frame(ACCOUNTS, pl.concat([frame, frame.head(1)]))
 
 
