@@ -106,8 +106,6 @@ class SparkEngine:
             except (PySparkException, Py4JError) as error:
                 found = self._explain(error, epoch) or _find_unreadable(usage, heartbeats)
                 raise found or InputError(f"epoch {epoch.number}: Spark cannot roll it up: {one_line(error)}") from error
-            finally:
-                database.close()
 
     def _explain(self, error: Exception, epoch: Epoch) -> RewardsError | None:
         text = str(error)
@@ -125,7 +123,6 @@ class _Database:
 
     def __init__(self, session: Any, folder: Path, counted: Path, digests: str) -> None:
         self._spark, self._folder, self._counted, self._digests = session, folder, counted, digests
-        self._kept: list[Any] = []
 
     def read_feed(self, usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile]) -> None:
         with duckdb.connect() as connection:
@@ -203,10 +200,10 @@ class _Database:
         self._spark.read.option("__globPaths__", "false").parquet(f"file:{path}").createOrReplaceTempView(name)
 
     def create(self, name: str, sql: str) -> None:
-        rows = self._run(sql).persist()
-        self._kept.append(rows)
-        rows.count()
-        rows.createOrReplaceTempView(name)
+        # In files, not in Spark's cache: a plan that reads a file is a line, one that reads the cache holds all before it.
+        rows = self._run(sql)
+        rows.write.parquet(f"file:{self._folder / name}")
+        self._spark.read.schema(rows.schema).parquet(f"file:{self._folder / name}").createOrReplaceTempView(name)
 
     def define(self, name: str, sql: str) -> None:
         self._run(sql).createOrReplaceTempView(name)
@@ -235,11 +232,6 @@ class _Database:
                 for batch in pq.ParquetFile(part).iter_batches(1 << 20, columns=list(names)):
                     target.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
         return self._counted
-
-    def close(self) -> None:
-        """Forget every table."""
-        for rows in self._kept:
-            rows.unpersist()
 
 
 def _in_brackets(part: str) -> str:

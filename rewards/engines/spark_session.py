@@ -136,6 +136,7 @@ def _configuration(master: str, memory: str, folder: Path) -> dict[str, str]:
         "spark.sql.ansi.enabled": "true",
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+        **({"spark.sql.shuffle.partitions": "8"} if _is_here(master) else {}),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "WARN",
