@@ -123,6 +123,7 @@ class _Database:
 
     def __init__(self, session: Any, folder: Path, counted: Path, digests: str) -> None:
         self._spark, self._folder, self._counted, self._digests = session, folder, counted, digests
+        self._queries = 0
 
     def read_feed(self, usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile]) -> None:
         with duckdb.connect() as connection:
@@ -176,7 +177,7 @@ class _Database:
         more = ("_metadata.file_path AS uri", "_metadata.row_index AS file_row_number")
         rows.selectExpr("*", *more).createOrReplaceTempView(name)
 
-    def _parquet(self, paths: Sequence[Path], schema: str) -> Any:
+    def _parquet(self, paths: Sequence[Path], schema: Any) -> Any:
         # The paths are names, not patterns.
         reader = self._spark.read.schema(schema).option("__globPaths__", "false")
         return reader.parquet(*(f"file:{path.absolute()}" for path in paths))
@@ -200,16 +201,22 @@ class _Database:
         self._spark.read.option("__globPaths__", "false").parquet(f"file:{path}").createOrReplaceTempView(name)
 
     def create(self, name: str, sql: str) -> None:
-        # In files, not in Spark's cache: a plan that reads a file is a line, one that reads the cache holds all before it.
         rows = self._run(sql)
-        rows.write.parquet(f"file:{self._folder / name}")
-        self._spark.read.schema(rows.schema).parquet(f"file:{self._folder / name}").createOrReplaceTempView(name)
+        self._parquet(self._write(name, rows), rows.schema).createOrReplaceTempView(name)
+
+    def _write(self, name: str, rows: Any) -> list[Path]:
+        """Rows in files, each written by one worker. They are read from there and not from Spark's cache, since a plan
+        that reads a file is a line, and one that reads the cache holds all that led to it."""
+        folder = self._folder / name
+        rows.write.parquet(f"file:{folder}")
+        return sorted(folder.glob("part-*.parquet"))
 
     def define(self, name: str, sql: str) -> None:
         self._run(sql).createOrReplaceTempView(name)
 
     def query(self, sql: str) -> pl.DataFrame:
-        return pl.DataFrame(self._run(sql).toArrow())
+        self._queries += 1
+        return pl.read_parquet(self._write(f"query-{self._queries}", self._run(sql)))
 
     def _run(self, sql: str) -> Any:
         return self._spark.sql(write_out(sql))
@@ -222,13 +229,10 @@ class _Database:
         return f"xxhash64({', '.join(f'{c}, ({c}) IS NULL' for c in columns)})"
 
     def write_counted(self, sql: str) -> Path:
-        """By all workers into a folder, and from there into one file."""
-        folder = self._folder / "counted"
-        self._run(sql).write.parquet(f"file:{folder}")
         names = ("id", "id_check", "content")
         schema = pa.schema([(name, pa.int64()) for name in names], metadata={"digests": self._digests})
         with pq.ParquetWriter(self._counted, schema, compression="none") as target:
-            for part in sorted(folder.glob("part-*.parquet")):
+            for part in self._write("counted", self._run(sql)):
                 for batch in pq.ParquetFile(part).iter_batches(1 << 20, columns=list(names)):
                     target.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
         return self._counted
