@@ -105,7 +105,9 @@ class SparkEngine:
                 )
             except (PySparkException, Py4JError) as error:
                 found = self._explain(error, epoch) or _find_unreadable(usage, heartbeats)
-                raise found or InputError(f"epoch {epoch.number}: Spark cannot roll it up: {one_line(error)}") from error
+                raise found or InputError(
+                    f"epoch {epoch.number}: Spark cannot roll it up: {one_line(error)}"
+                ) from error
 
     def _explain(self, error: Exception, epoch: Epoch) -> RewardsError | None:
         text = str(error)
