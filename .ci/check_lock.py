@@ -1,4 +1,4 @@
-"""Whether the lock file is in step with pyproject.toml: what is declared, all it needs, nothing else; hashes, no URL.
+"""Whether the lock files are in step with pyproject.toml: what is declared, all it needs, nothing else; hashes, no URL.
 
 Reads the metadata of what is installed here, so the closure is that of this Python on this system. Exit code 1 with one
 line for each disagreement.
@@ -15,24 +15,30 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ".ci/requirements.lock"
+SPARK_LOCK = ".ci/spark.lock"
+"""Of the extra `spark`, which need not be installed here: only its form and versions are checked."""
 
 
-def read_declared() -> list[Requirement]:
+def read_declared() -> tuple[list[Requirement], list[Requirement]]:
+    """What the project and its developers need, and what Spark's engine needs besides."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    all_needs = project["dependencies"] + extras["dev"]
+    return [Requirement(text) for text in all_needs], [Requirement(text) for text in extras["spark"]]
 
 
-def read_locked(text: str) -> tuple[dict[str, Requirement], list[str]]:
-    """Requirements that hold here by name, and faults of form."""
+def read_locked(lock: str) -> tuple[dict[str, Requirement], list[str]]:
+    """Requirements of a lock file that hold here by name, and faults of form."""
+    text = (ROOT / lock).read_text()
     faults = [
-        f"{LOCK}: holds an address: {line}" for line in text.splitlines() if re.search("://|--.*(index|find)", line)
+        f"{lock}: holds an address: {line}" for line in text.splitlines() if re.search("://|--.*(index|find)", line)
     ]
     locked = {}
     for entry in re.sub(r"\\\n", " ", text).splitlines():
         pin, *hashes = entry.split("--hash=")
         requirement = Requirement(pin)
         if not hashes or any(not re.fullmatch(r"sha256:[0-9a-f]{64}\s*", text) for text in hashes):
-            faults.append(f"{LOCK}: {requirement.name} has no sha256")
+            faults.append(f"{lock}: {requirement.name} has no sha256")
         if holds(requirement, set()):
             locked[canonicalize_name(requirement.name)] = requirement
     return locked, faults
@@ -77,9 +83,22 @@ def find_strays(locked: dict[str, Requirement]) -> list[str]:
     ]
 
 
+def find_wrong_versions(declared: list[Requirement], locked: dict[str, Requirement]) -> list[str]:
+    """Declared packages that Spark's lock file lacks or has in another version."""
+    found = {need.name: locked.get(canonicalize_name(need.name)) for need in declared}
+    return [
+        f"pyproject.toml needs {need}, {SPARK_LOCK} has {pin or 'none'}"
+        for need in declared
+        if (pin := found[need.name]) is None or pin.specifier != need.specifier
+    ]
+
+
 def main() -> int:
-    locked, faults = read_locked((ROOT / LOCK).read_text())
-    faults += find_faults(read_declared(), locked) + find_strays(locked)
+    declared, for_spark = read_declared()
+    locked, faults = read_locked(LOCK)
+    spark_locked, spark_faults = read_locked(SPARK_LOCK)
+    faults += find_faults(declared, locked) + find_strays(locked)
+    faults += spark_faults + find_wrong_versions(for_spark, spark_locked)
     for fault in faults:
         print(fault)
     if faults:

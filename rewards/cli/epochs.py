@@ -21,11 +21,12 @@ from rewards.cli.options import (
     AsJson,
     Data,
     Deployment,
-    EngineName,
+    Engine,
     Epoch,
     ExportFormat,
     Genesis,
     Inputs,
+    Master,
     Policies,
     Verbose,
     parse_epochs,
@@ -71,7 +72,8 @@ def run(
     genesis: Genesis = None,
     policies: Policies = None,
     deployment: Deployment = None,
-    engine: Annotated[EngineName, typer.Option(help="What rolls usage up.")] = EngineName.DUCKDB,
+    engine: Engine = None,
+    master: Master = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -85,14 +87,22 @@ def run(
     from rewards.jobs.workspace import Workspace
 
     numbers = parse_epochs(epochs)
-    settings = load_settings(data=data, inputs=inputs, genesis=genesis, policies=policies, deployment=deployment)
+    settings = load_settings(
+        data=data,
+        inputs=inputs,
+        genesis=genesis,
+        policies=policies,
+        deployment=deployment,
+        engine=engine,
+        spark_master=master,
+    )
     settings.calendar.epoch(numbers[-1])  # a number beyond all dates is refused before the first epoch is touched
     vault = open_vault_lazily(settings) if settings.deployment else None
     given = run_settings(settings, vault)
     done: list[EpochOutcome] = []
 
     def answer() -> dict[str, Any]:
-        return {"engine": engine.value, "epochs": [describe_outcome(o) for o in done]}
+        return {"engine": settings.engine, "epochs": [describe_outcome(o) for o in done]}
 
     with Stages(len(numbers), verbose) as stages:
 

@@ -14,6 +14,7 @@ class EngineName(StrEnum):
     """Engines that can roll usage up."""
 
     DUCKDB = "duckdb"
+    SPARK = "spark"
 
 
 class ExportFormat(StrEnum):
@@ -42,6 +43,18 @@ Deployment = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", help="Record of the Vault, as deploy wrote it (REWARDS_DEPLOYMENT).", show_default=False
+    ),
+]
+Engine = Annotated[
+    EngineName | None,
+    typer.Option(help="What rolls usage up (REWARDS_ENGINE, else duckdb).", show_default=False),
+]
+Master = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where Spark runs: local[2], local-cluster[2,1,1024], spark://… (REWARDS_SPARK_MASTER, else local[2]).",
+        show_default=False,
     ),
 ]
 Epoch = Annotated[int, typer.Argument(metavar="EPOCH", min=0, help="Number of the epoch.", show_default=False)]

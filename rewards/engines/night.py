@@ -246,10 +246,10 @@ class Night:
         inside = f"probed_us >= {start} AND probed_us < {end}"
         self._db.create("probes", f"SELECT * FROM beats WHERE ({inside}) OR probed_us IS NULL")
         (odd,) = self._db.query(
-            """SELECT count(*) FILTER (WHERE b.probed_us IS NULL OR b.provision_id IS NULL) AS `not readable`,
-                count(*) FILTER (WHERE b.provision_id IS NOT NULL AND p.provision_id IS NULL) AS `unknown provision`,
+            """SELECT count(*) FILTER (WHERE b.probed_us IS NULL OR b.provision_id IS NULL) AS not_readable,
+                count(*) FILTER (WHERE b.provision_id IS NOT NULL AND p.provision_id IS NULL) AS unknown_provision,
                 count(b.probed_us) AS inside
-            FROM probes b LEFT JOIN provisions p ON p.provision_id = b.provision_id""".replace("`", '"')
+            FROM probes b LEFT JOIN provisions p ON p.provision_id = b.provision_id"""
         ).to_dicts()
         rows = int(odd.pop("inside"))
         frame = self._db.query(
@@ -265,7 +265,7 @@ class Night:
         )
         closed = self._number(f"SELECT max(probed_us) FROM beats WHERE probed_us <= day_end_us + {OVERRUN_US}")
         coverage = Coverage(frozenset(f.day_end_us for f in files), _numbers(hours), closed, rows)
-        return HEARTBEATS_ROLLUP.arrange(frame), coverage, {k: int(v) for k, v in odd.items() if v}
+        return HEARTBEATS_ROLLUP.arrange(frame), coverage, {k.replace("_", " "): int(v) for k, v in odd.items() if v}
 
     def _number(self, sql: str) -> int:
         return int(self._db.query(sql).item() or 0)

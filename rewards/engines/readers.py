@@ -1,7 +1,12 @@
-"""DuckDB SQL that lays one file of a feed out as typed rows; column types are checked, never guessed."""
+"""SQL that lays one file of a feed out as typed rows; column types are checked, never guessed.
+
+DuckDB reads every format. Parquet in the usual types is laid out in another engine's SQL too (`Dialect`).
+"""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import duckdb
 
@@ -20,13 +25,26 @@ _WANTED = {
 }
 _TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
 _CHUNK = 1 << 20
-_NO_TEXT = "CAST(NULL AS VARCHAR)"
+_NO_TEXT = "CAST(NULL AS STRING)"
 _PATTERNS = {
     "time": _TIME_TEXT,
     "integer": r"^-?\d{1,18}$",
     "decimal": r"^-?\d{1,12}(\.\d{1,8})?$",
     "boolean": r"^(true|false)$",
 }
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Where engines read a typed column `{c}` in words of their own: its text, if it is one; its microseconds since 1970,
+    null where it is infinite; and the word for that infinity."""
+
+    text: str
+    micros: str
+    infinity: str
+
+
+DUCKDB = Dialect("{c}", "epoch_us({c})", "CASE WHEN isinf({c}) THEN CAST({c} AS STRING) END")
 
 
 def quote(text: str) -> str:
@@ -71,86 +89,91 @@ def _check_names(
     return frozenset(given)
 
 
-def _typed(name: str, kind: str) -> dict[str, str]:
+def _typed(name: str, kind: str, dialect: Dialect = DUCKDB) -> dict[str, str]:
     """SQL of a typed column by the names it is laid out under. `<x>_raw` is a time outside the calendar too, and
     `<x>_given` a text that does not parse: a quarantined row shows them."""
-    c = f's."{name}"'
+    c = f"s.{name}"
     if kind == "time":
         base = name.removesuffix("_at")
-        micros = f"epoch_us({c})"
+        micros = dialect.micros.format(c=c)
         return {
             f"{base}_us": f"CASE WHEN {micros} BETWEEN {FIRST_YEAR_US} AND {LAST_YEAR_US} THEN {micros} END",
             f"{base}_raw": micros,
-            f"{base}_given": f"CASE WHEN isinf({c}) THEN CAST({c} AS VARCHAR) END",
+            f"{base}_given": dialect.infinity.format(c=c),
         }
     if kind == "decimal":
         base = name.removesuffix("_cxpt")
         return {base: f"CAST({c} AS DECIMAL(20, 8))", f"{base}_given": _NO_TEXT}
     if kind == "integer":
         return {name: f"CAST({c} AS BIGINT)"}
-    return {name: c}
+    return {name: dialect.text.format(c=c) if kind == "text" else c}
 
 
 def _absent(name: str, kind: str) -> dict[str, str]:
     types = {
-        "time": ("BIGINT", "BIGINT", "VARCHAR"),
-        "decimal": ("DECIMAL(20, 8)", "VARCHAR"),
+        "time": ("BIGINT", "BIGINT", "STRING"),
+        "decimal": ("DECIMAL(20, 8)", "STRING"),
         "integer": ("BIGINT",),
         "boolean": ("BOOLEAN",),
     }
     return {
         alias: f"CAST(NULL AS {sql_type})"
-        for alias, sql_type in zip(_typed(name, kind), types.get(kind, ("VARCHAR",)), strict=True)
+        for alias, sql_type in zip(_typed(name, kind), types.get(kind, ("STRING",)), strict=True)
     }
 
 
 def _parsed(name: str, kind: str) -> tuple[dict[str, str], str | None]:
     """SQL of a text column by name, and the condition under which its text does not parse."""
     if kind == "text":
-        return {name: f's."{name}"'}, None
-    raw = f"nullif(s.\"{name}\", '')"
+        return {name: f"s.{name}"}, None
+    raw = f"nullif(s.{name}, '')"
     fits = f"regexp_matches({raw}, {quote(_PATTERNS[kind])})"
     sql_type = {"time": "TIMESTAMPTZ", "integer": "BIGINT", "decimal": "DECIMAL(20, 8)", "boolean": "BOOLEAN"}[kind]
     value = f"(CASE WHEN {fits} THEN TRY_CAST({raw} AS {sql_type}) END)"
-    columns = {alias: sql.replace(f's."{name}"', value) for alias, sql in _typed(name, kind).items()}
+    columns = {alias: sql.replace(f"s.{name}", value) for alias, sql in _typed(name, kind).items()}
     if kind in ("time", "decimal"):
         columns[list(columns)[-1]] = raw
     return columns, f"{raw} IS NOT NULL AND {next(iter(columns.values()))} IS NULL"
 
 
-def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], number: int, source: str) -> str:
+def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], number: int | str, source: str) -> str:
     column = "CASE " + " ".join(f"WHEN {c} THEN {quote(n)}" for n, c, _ in bad) + " END" if bad else _NO_TEXT
     value = "CASE " + " ".join(f"WHEN {c} THEN {v}" for _, c, v in bad) + " END" if bad else _NO_TEXT
-    listed = ", ".join(f'{sql} AS "{alias}"' for alias, sql in columns.items())
+    listed = ", ".join(f"{sql} AS {alias}" for alias, sql in columns.items())
     return (
         f"SELECT {listed}, {column} AS bad_column, {value} AS bad_given, "
-        f"CAST({number} AS INTEGER) AS file_no, s.file_row_number AS row_number FROM {source} s"
+        f"CAST({number} AS INT) AS file_no, s.file_row_number AS row_number FROM {source} s"
     )
 
 
-def _parquet(
-    connection: duckdb.DuckDBPyConnection,
-    file: FeedFile,
-    number: int,
-    wanted: Mapping[str, str],
-    optional: frozenset[str],
-) -> str:
+def _parquet_types(
+    connection: duckdb.DuckDBPyConnection, file: FeedFile, wanted: Mapping[str, str], optional: frozenset[str]
+) -> dict[str, str]:
+    """DuckDB's types of the columns of a Parquet file that has the right ones."""
     path = quote(str(file.path))
     described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
-    given = _check_names(file, types, wanted, optional)
-    for name in given:
+    for name in _check_names(file, types, wanted, optional):
         if not _fits(wanted[name], types[name]):
             raise InputError(f"{file.path}: column {name} is {types[name]}; it must be {_WANTED[wanted[name]]}")
+    return types
+
+
+def lay_out_typed(
+    given: Iterable[str], wanted: Mapping[str, str], number: int | str, source: str, dialect: Dialect = DUCKDB
+) -> str:
+    """What `lay_out` makes of a source whose columns have types, and a column `file_row_number`; `number` is its
+    `file_no`, in SQL."""
+    given = frozenset(given)
     columns: dict[str, str] = {}
     bad: list[tuple[str, str, str]] = []
     for name, kind in wanted.items():
-        laid_out = _typed(name, kind) if name in given else _absent(name, kind)
+        laid_out = _typed(name, kind, dialect) if name in given else _absent(name, kind)
         columns |= laid_out
         if kind == "time" and name in given:
             micros, _, _ = laid_out.values()
-            bad.append((name, f's."{name}" IS NOT NULL AND {micros} IS NULL', _NO_TEXT))
-    return _layout(columns, bad, number, f"read_parquet({path}, file_row_number = true)")
+            bad.append((name, f"s.{name} IS NOT NULL AND {micros} IS NULL", _NO_TEXT))
+    return _layout(columns, bad, number, source)
 
 
 def _from_text(
@@ -169,7 +192,7 @@ def _from_text(
         parsed, fails = _parsed(name, kind)
         columns |= parsed
         if fails:
-            bad.append((name, fails, f's."{name}"'))
+            bad.append((name, fails, f"s.{name}"))
     return _layout(columns, bad, number, source)
 
 
@@ -215,26 +238,26 @@ def _ndjson(
     read = f"read_json({path}, format = 'newline_delimited', columns = {types})"
     texts = [_json_text(n, wanted[n]) for n in wanted if n in given]
     strings = [n for n in wanted if n in given and wanted[n] == "text"]
-    texts += [f'CASE WHEN {_is_not_string(n)} THEN CAST(j."{n}" AS VARCHAR) END AS "{n}!"' for n in strings]
+    texts += [f'CASE WHEN {_is_not_string(n)} THEN CAST(j.{n} AS VARCHAR) END AS "{n}!"' for n in strings]
     source = f"(SELECT {', '.join(texts)}, row_number() OVER () - 1 AS file_row_number FROM {read} j)"
     return _from_text(number, wanted, given, source, [(n, f's."{n}!" IS NOT NULL', f's."{n}!"') for n in strings])
 
 
 def _is_not_string(name: str) -> str:
-    return f"json_type(j.\"{name}\") NOT IN ('NULL', 'VARCHAR')"
+    return f"json_type(j.{name}) NOT IN ('NULL', 'VARCHAR')"
 
 
 def _json_text(name: str, kind: str) -> str:
     """A JSON value as text. A decimal must be a JSON string, since a JSON number passes through a float on its way."""
-    value = f'j."{name}"'
+    value = f"j.{name}"
     if kind == "decimal":
         return (
             f"CASE json_type({value}) WHEN 'VARCHAR' THEN {value} ->> '$' WHEN 'NULL' THEN NULL "
-            f"ELSE 'not a string: ' || CAST({value} AS VARCHAR) END AS \"{name}\""
+            f"ELSE 'not a string: ' || CAST({value} AS VARCHAR) END AS {name}"
         )
     if kind in ("text", "time"):
-        return f"CASE WHEN {_is_not_string(name)} THEN CAST({value} AS VARCHAR) ELSE {value} ->> '$' END AS \"{name}\""
-    return f"{value} ->> '$' AS \"{name}\""
+        return f"CASE WHEN {_is_not_string(name)} THEN CAST({value} AS VARCHAR) ELSE {value} ->> '$' END AS {name}"
+    return f"{value} ->> '$' AS {name}"
 
 
 def find_unreadable(
@@ -255,6 +278,17 @@ def _unreadable(file: FeedFile, error: Exception) -> InputError:
     return InputError(f"{file.path} cannot be read as {file.format}: {one_line(error)}; export the day again")
 
 
+@contextmanager
+def _reading(file: FeedFile) -> Iterator[None]:
+    """Refuse an empty file, and name the file that cannot be read."""
+    try:
+        if file.path.stat().st_size == 0:
+            raise InputError(f"{file.path} is empty; export the day again, or remove the file if the day has none")
+        yield
+    except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(file, error) from error
+
+
 def lay_out(
     connection: duckdb.DuckDBPyConnection,
     file: FeedFile,
@@ -267,13 +301,30 @@ def lay_out(
     A time becomes `<x>_us`, `<x>_raw` and `<x>_given`, a decimal `<x>` without its unit and `<x>_given`. Raises
     InputError for a file that is empty, cannot be read, or has other columns or types than wanted.
     """
-    try:
-        if file.path.stat().st_size == 0:
-            raise InputError(f"{file.path} is empty; export the day again, or remove the file if the day has none")
+    with _reading(file):
         if file.format == "parquet":
-            return _parquet(connection, file, number, wanted, optional)
+            given = _parquet_types(connection, file, wanted, optional)
+            source = f"read_parquet({quote(str(file.path))}, file_row_number = true)"
+            return lay_out_typed(given, wanted, number, source)
         if file.format == "csv":
             return _csv(file, number, wanted, optional)
         return _ndjson(connection, file, number, wanted, optional)
-    except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(file, error) from error
+
+
+def plain_types(
+    connection: duckdb.DuckDBPyConnection,
+    file: FeedFile,
+    wanted: Mapping[str, str],
+    optional: frozenset[str] = frozenset(),
+) -> dict[str, str] | None:
+    """DuckDB's types of a Parquet file whose columns mean the same to every reader, or None: other formats, and times
+    not in microseconds. Raises InputError as `lay_out` does."""
+    with _reading(file):
+        if file.format != "parquet":
+            return None
+        types = _parquet_types(connection, file, wanted, optional)
+        micros = connection.execute(
+            f"SELECT name FROM parquet_schema({quote(str(file.path))}) "
+            "WHERE converted_type = 'TIMESTAMP_MICROS' OR logical_type LIKE '%MICROS=MicroSeconds%'"
+        ).fetchall()
+        return types if {n for n in types if wanted[n] == "time"} <= {str(row[0]) for row in micros} else None

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,10 @@ from rewards.agreement import check_reference
 from rewards.bundles.store import encode_corrections, encode_frame, encode_parquet
 from rewards.compute import compute_epoch
 from rewards.distribution import add_wallets
-from rewards.engines.duckdb import DuckDBEngine
 from rewards.epoch import Calendar, Epoch
 from rewards.errors import ChainError, Disagreement, Finding, InputError, UsageError
-from rewards.jobs.settings import Settings
+from rewards.jobs.engines import check_engine, engine_versions, open_engine
+from rewards.jobs.settings import EngineName, Settings
 from rewards.jobs.workspace import Workspace, now
 from rewards.manifest import ChainFacts, Manifest, build_manifest
 from rewards.policy import DatedPolicy, Policy, policy_for
@@ -66,12 +65,16 @@ class RunSettings:
     memory: str = "4GB"
     threads: int | None = None
     finality_s: float = 0.0
+    engine: EngineName = "duckdb"
+    spark_master: str = "local[2]"
 
 
 def run_settings(settings: Settings, vault: "Vault | None" = None) -> RunSettings:
-    """What the configuration says of a run that is bound to `vault`; raises UsageError when no inputs are named."""
+    """What the configuration says of a run that is bound to `vault`; raises UsageError when no inputs are named,
+    or its engine is not here."""
     if settings.inputs is None:
         raise UsageError("no folder of inputs is named; give --inputs or set REWARDS_INPUTS")
+    check_engine(settings.engine)
     return RunSettings(
         inputs=settings.inputs,
         policies=settings.policies,
@@ -81,6 +84,8 @@ def run_settings(settings: Settings, vault: "Vault | None" = None) -> RunSetting
         memory=settings.memory,
         threads=settings.threads,
         finality_s=settings.finality_seconds,
+        engine=settings.engine,
+        spark_master=settings.spark_master,
     )
 
 
@@ -150,7 +155,8 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     forbidden = frozenset({facts.token, facts.vault}) if facts else frozenset()
 
     usage, heartbeats = folder.usage(), folder.heartbeats()
-    engine: Engine = DuckDBEngine(workspace.data / "scratch", settings.memory, settings.threads, clock)
+    scratch = workspace.data / "scratch"
+    engine = open_engine(settings.engine, settings.spark_master, settings.memory, settings.threads, scratch, clock)
     payable = add_wallets(accounts, forbidden)
 
     def read(e: Epoch, counted_before: Sequence[Path]) -> RollUp:
@@ -189,7 +195,7 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     clock("gates")
     findings = _ask_gates(inputs, result, previous, roll_up, deposits, settings.calendar, policy.policy)
     digests = {str(f.path.relative_to(settings.inputs)): f.digest for f in (*usage, *heartbeats)}
-    provenance = _provenance(roll_up, digests | folder.digests, clock.seconds)
+    provenance = _provenance(roll_up, digests | folder.digests, clock.seconds, settings.engine)
     return Prepared(inputs, result, roll_up, policy, manifest, files, findings, provenance)
 
 
@@ -352,11 +358,14 @@ def encode_files(inputs: EpochInputs, quarantine: pl.DataFrame, result: EpochRes
     }
 
 
-def _provenance(roll_up: RollUp, read: Mapping[str, str], seconds: Mapping[str, float]) -> dict[str, bytes | Path]:
+def _provenance(
+    roll_up: RollUp, read: Mapping[str, str], seconds: Mapping[str, float], engine: EngineName
+) -> dict[str, bytes | Path]:
+    python = {"python": platform.python_version(), "polars": pl.__version__}
     record = {
         "inputs": read,
-        "engine": "duckdb",
-        "versions": {"python": platform.python_version(), "polars": pl.__version__, "duckdb": version("duckdb")},
+        "engine": engine,
+        "versions": python | engine_versions(engine),
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         "computed_at": now().isoformat(),
     }

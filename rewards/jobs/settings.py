@@ -25,11 +25,16 @@ POLICIES = Path(__file__).resolve().parents[2] / "data" / "policies"
 """The policies that this project ships."""
 GENESIS = datetime(2026, 1, 7, tzinfo=UTC)
 
+EngineName = Literal["duckdb", "spark"]
 Role = Literal["deployer", "publisher", "attester", "guardian", "claimer"]
 
 PREFIX = "REWARDS_"
 FROM_ENVIRONMENT_ALONE = ("REWARDS_CONFIG", "REWARDS_TRACEBACK")
 """Names that the command reads itself; no setting."""
+
+MASTERS = r"^(local|local\[(\d+|\*)\]|local-cluster\[\d+,\d+,\d+\]|spark://\S+)$"
+OPTIONS = {"spark_master": "master"}
+"""Options that have another name than their setting."""
 
 SHORTEST_SECRET = 4
 """Characters of the shortest text that `list_secrets` names."""
@@ -46,6 +51,8 @@ class Settings(BaseSettings):
     genesis: datetime = GENESIS
     memory: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
     threads: int | None = Field(default=None, ge=1)
+    engine: EngineName = "duckdb"
+    spark_master: str = Field(default="local[2]", pattern=MASTERS)
     finality_seconds: float = Field(default=0.0, ge=0)
     poll_seconds: float = Field(default=2.0, gt=0)
 
@@ -120,7 +127,11 @@ def load_settings(**given: object) -> Settings:
         # The input itself stays out of sight where it may be a secret.
         value = f" (given: {str(first['input'])!r})" if _may_be_shown(name) else ""
         message = first["msg"].removeprefix("Value error, ")
-        where = f"--{name}" if given.get(name) is not None else f"{PREFIX}{name.upper()}, .env or the settings file"
+        where = (
+            f"--{OPTIONS.get(name, name)}"
+            if given.get(name) is not None
+            else f"{PREFIX}{name.upper()}, .env or the settings file"
+        )
         raise UsageError(f"setting {name}: {message}{value}; mend {where}") from None
     except ValueError as error:  # a settings file that is not TOML
         raise UsageError(f"the settings file cannot be read: {error}; mend rewards.toml or REWARDS_CONFIG") from error

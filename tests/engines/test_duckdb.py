@@ -21,7 +21,7 @@ from rewards.engines.duckdb import DuckDBEngine
 from rewards.epoch import DAY_US, to_micros
 from rewards.errors import InputError, LimitError
 from rewards.policy import TIERS
-from rewards.ports import FeedFile, RollUp
+from rewards.ports import Engine, FeedFile, RollUp
 from rewards.schemas import (
     HEARTBEATS_ROLLUP,
     MAX_FEE_E8,
@@ -65,9 +65,11 @@ class Night:
             write_feed(folder / "heartbeats", "2026-01-07", [], "parquet", HEARTBEAT_SCHEMA)
         ]
 
+    def engine(self, threads: int) -> Engine:
+        return DuckDBEngine(self.folder / "scratch", threads=threads)
+
     def run(self, files: Sequence[FeedFile], epoch: int = 0, threads: int = 1) -> RollUp:
-        engine = DuckDBEngine(self.folder / "scratch", threads=threads)
-        found = engine.roll_up(
+        found = self.engine(threads).roll_up(
             files, self.beats, self.people, self.nodes, self.counted[-3:], CALENDAR.epoch(epoch), POLICY
         )
         self.counted.append(found.counted_ids.rename(self.folder / f"counted-{len(self.counted)}.parquet"))
