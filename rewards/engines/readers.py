@@ -25,6 +25,10 @@ _WANTED = {
 }
 _TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
 _CHUNK = 1 << 20
+MAX_TEXT_BYTES, SHOWN_LETTERS = 1000, 100
+"""A longer text is quarantined under its beginning: a small file can hold a billion letters."""
+SLACK_BYTES = 1 << 27
+"""So much beyond that a column of a row group may unpack to, that one absurd text does not refuse a day."""
 _NO_TEXT = "CAST(NULL AS STRING)"
 _PATTERNS = {
     "time": _TIME_TEXT,
@@ -36,15 +40,16 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where engines read a typed column `{c}` in words of their own: its text, if it is one; its microseconds since 1970,
-    null where it is infinite; and the word for that infinity."""
+    """Where engines read a typed column `{c}` in words of their own: its text, if it is one, and the bytes of that; its
+    microseconds since 1970, null where it is infinite; and the word for that infinity."""
 
     text: str
+    size: str
     micros: str
     infinity: str
 
 
-DUCKDB = Dialect("{c}", "epoch_us({c})", "CASE WHEN isinf({c}) THEN CAST({c} AS STRING) END")
+DUCKDB = Dialect("{c}", "strlen({c})", "epoch_us({c})", "CASE WHEN isinf({c}) THEN CAST({c} AS STRING) END")
 
 
 def quote(text: str) -> str:
@@ -106,7 +111,15 @@ def _typed(name: str, kind: str, dialect: Dialect = DUCKDB) -> dict[str, str]:
         return {base: f"CAST({c} AS DECIMAL(20, 8))", f"{base}_given": _NO_TEXT}
     if kind == "integer":
         return {name: f"CAST({c} AS BIGINT)"}
-    return {name: dialect.text.format(c=c) if kind == "text" else c}
+    if kind == "text":
+        return {name: f"CASE WHEN {dialect.size.format(c=c)} <= {MAX_TEXT_BYTES} THEN {dialect.text.format(c=c)} END"}
+    return {name: c}
+
+
+def _too_long(name: str, dialect: Dialect = DUCKDB) -> tuple[str, str]:
+    """The condition under which a text is no text of a feed, and what is shown of it."""
+    c = f"s.{name}"
+    return f"{dialect.size.format(c=c)} > {MAX_TEXT_BYTES}", f"left({c}, {SHOWN_LETTERS}) || '…'"
 
 
 def _absent(name: str, kind: str) -> dict[str, str]:
@@ -122,10 +135,10 @@ def _absent(name: str, kind: str) -> dict[str, str]:
     }
 
 
-def _parsed(name: str, kind: str) -> tuple[dict[str, str], str | None]:
-    """SQL of a text column by name, and the condition under which its text does not parse."""
+def _parsed(name: str, kind: str) -> tuple[dict[str, str], str, str]:
+    """SQL of a text column by name, the condition under which its text does not parse, and what is shown of it then."""
     if kind == "text":
-        return {name: f"s.{name}"}, None
+        return _typed(name, kind), *_too_long(name)
     raw = f"nullif(s.{name}, '')"
     fits = f"regexp_matches({raw}, {quote(_PATTERNS[kind])})"
     sql_type = {"time": "TIMESTAMPTZ", "integer": "BIGINT", "decimal": "DECIMAL(20, 8)", "boolean": "BOOLEAN"}[kind]
@@ -133,7 +146,7 @@ def _parsed(name: str, kind: str) -> tuple[dict[str, str], str | None]:
     columns = {alias: sql.replace(f"s.{name}", value) for alias, sql in _typed(name, kind).items()}
     if kind in ("time", "decimal"):
         columns[list(columns)[-1]] = raw
-    return columns, f"{raw} IS NOT NULL AND {next(iter(columns.values()))} IS NULL"
+    return columns, f"{raw} IS NOT NULL AND {next(iter(columns.values()))} IS NULL", f"s.{name}"
 
 
 def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], number: int | str, source: str) -> str:
@@ -153,10 +166,24 @@ def _parquet_types(
     path = quote(str(file.path))
     described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
+    _check_unpacked(connection, file, path)
     for name in _check_names(file, types, wanted, optional):
         if not _fits(wanted[name], types[name]):
             raise InputError(f"{file.path}: column {name} is {types[name]}; it must be {_WANTED[wanted[name]]}")
     return types
+
+
+def _check_unpacked(connection: duckdb.DuckDBPyConnection, file: FeedFile, path: str) -> None:
+    """Refuse a Parquet file that a few bytes blow up: no column may unpack to more than its values can need."""
+    found = connection.execute(
+        f"SELECT path_in_schema, total_uncompressed_size, num_values FROM parquet_metadata({path}) "
+        f"WHERE total_uncompressed_size > num_values * {2 * MAX_TEXT_BYTES} + {SLACK_BYTES} LIMIT 1"
+    ).fetchall()
+    for column, size, values in found:
+        raise InputError(
+            f"{file.path}: column {column} unpacks to {size:,} bytes for {values:,} values; "
+            f"a text has at most {MAX_TEXT_BYTES:,}; export the day again"
+        )
 
 
 def lay_out_typed(
@@ -173,6 +200,8 @@ def lay_out_typed(
         if kind == "time" and name in given:
             micros, _, _ = laid_out.values()
             bad.append((name, f"s.{name} IS NOT NULL AND {micros} IS NULL", _NO_TEXT))
+        if kind == "text" and name in given:
+            bad.append((name, *_too_long(name, dialect)))
     return _layout(columns, bad, number, source)
 
 
@@ -189,10 +218,9 @@ def _from_text(
         if name not in given:
             columns |= _absent(name, kind)
             continue
-        parsed, fails = _parsed(name, kind)
+        parsed, fails, shown = _parsed(name, kind)
         columns |= parsed
-        if fails:
-            bad.append((name, fails, f"s.{name}"))
+        bad.append((name, fails, shown))
     return _layout(columns, bad, number, source)
 
 

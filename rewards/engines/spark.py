@@ -26,7 +26,7 @@ _INFINITE = 2**63 - 1
 """Microseconds that Parquet holds for an infinite time, as DuckDB reads it."""
 _MICROS = f"CASE WHEN unix_micros({{c}}) NOT IN ({_INFINITE}, {-_INFINITE}) THEN unix_micros({{c}}) END"
 _INFINITY = f"CASE unix_micros({{c}}) WHEN {_INFINITE} THEN 'infinity' WHEN {-_INFINITE} THEN '-infinity' END"
-SPARK = Dialect("validate_utf8({c})", _MICROS, _INFINITY)
+SPARK = Dialect("validate_utf8({c})", "octet_length({c})", _MICROS, _INFINITY)
 
 _TYPES = {
     "VARCHAR": "STRING",
