@@ -43,7 +43,9 @@ def deploy(
     ] = None,
     admin_unchecked: Annotated[
         bool,
-        typer.Option("--admin-unchecked", help="Take an --admin that is no timelock of a week and no Safe of two."),
+        typer.Option(
+            "--admin-unchecked", help="Take an --admin that is no timelock of a week and no Safe of two, as it is."
+        ),
     ] = False,
     token: Annotated[str | None, _address("--token", "CXPT that exists; else it is deployed.")] = None,
     supply_to: Annotated[
@@ -134,9 +136,12 @@ def _print_deployed(done: "Deployed", as_json: bool) -> None:
     known |= {"settler": record.settler, "deployed_block": record.deployed_block, "first_epoch": record.first_epoch}
     known |= {"record": str(done.path), "sent": done.sent, "facts_verified": done.facts}
     if as_json:
+        known |= {"waiting_operations": list(done.waiting)}
         print_json(known | {"contracts": {name: asdict(one) for name, one in record.contracts.items()}})
         return
     known["sent"] = f"{done.sent} transactions" if done.sent else "nothing: it stood already"
+    if done.waiting:
+        known["waiting_operations"] = f"{', '.join(done.waiting)} (scheduled in the timelock, see what they do)"
     print_pairs((name.replace("_", " "), str(value)) for name, value in known.items())
 
 

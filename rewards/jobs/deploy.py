@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
+from rewards.chain.administrators import inspect_admin, inspect_admin_kind, list_waiting
 from rewards.chain.client import Chain, connect
 from rewards.chain.cost import Cost, estimate_cost, require_instructions, tell_nothing_sent
 from rewards.chain.deploy import WEEK_S
@@ -19,7 +20,7 @@ from rewards.chain.deployment import (
     require_writable,
     write_deployment,
 )
-from rewards.chain.inspection import inspect_admin, inspect_admin_kind, inspect_code, inspect_state, inspect_token
+from rewards.chain.inspection import inspect_code, inspect_state, inspect_token
 from rewards.chain.journal import Journal, hold_folder, hold_key, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
@@ -33,6 +34,8 @@ from rewards.ports import Receipt
 from rewards.units import MAX_AMOUNT, ZERO_ADDRESS, Address, checksum, parse_address, parse_cxpt
 
 SUPPLY_STEP = "supply"
+DELEGATED = bytes.fromhex("ef0100")
+"""How the code of an account begins that a key holds and another contract's code acts for (EIP-7702)."""
 
 OnStage = Callable[[str], None]
 
@@ -78,12 +81,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployment that stands as it was asked for: `facts` were compared, `sent` transactions went out in this run."""
+    """A deployment that stands as it was asked for: `facts` were compared, `sent` transactions went out in this run,
+    `waiting` are the operations that its timelock may execute later."""
 
     deployment: Deployment
     path: Path
     sent: int
     facts: int
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,11 +197,14 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
         for fact in inspect_token(chain, request.token):
             if not fact.agrees:
                 raise UsageError(f"{where} is another token: {fact}")
-    if request.admin is not None and network.public and not chain.has_code(request.admin):
-        raise UsageError(
-            f"--admin {checksum(request.admin)}: no contract is there on {chain.where}; the admin of a public Vault is "
-            "a timelock or a multisig"
-        )
+    if request.admin is not None and network.public:
+        code = chain.read_code(request.admin)
+        if not code or code.startswith(DELEGATED):
+            found = f"one key holds it, delegated to 0x{code[3:].hex()}" if code else "no contract is there"
+            raise UsageError(
+                f"--admin {checksum(request.admin)}: {found} on {chain.where}; the admin of a public Vault is a timelock "
+                "or a multisig"
+            )
     for fact in inspect_admin_kind(chain, request):
         if not fact.agrees:
             raise UsageError(
@@ -236,10 +244,15 @@ def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
         receipts = _send_all(ground, planned.plan, journal, report)
         deployment = _describe(ground, planned.plan, receipts)
         report("verify code, roles and settings")
-        facts = verify_deployment(ground.chain, deployment)
+        facts, waiting = verify_deployment(ground.chain, deployment), _list_waiting(ground.chain, deployment)
+        if waiting and deployment.timelock is not None:
+            raise Disagreement(
+                f"operations waiting in the timelock {deployment.timelock}: expected none, observed {', '.join(waiting)}; "
+                "a new timelock has none unless the deployer's key is in other hands, see docs/runbook.md#deploying"
+            )
         write_deployment(deployment, ground.path)
         journal.remove()
-        return Deployed(deployment, ground.path, len(planned.plan.steps) - len(planned.signed), facts)
+        return Deployed(deployment, ground.path, len(planned.plan.steps) - len(planned.signed), facts, waiting)
 
 
 def check_deployment(settings: Settings, network_name: str, out: Path | None) -> Deployed:
@@ -249,8 +262,21 @@ def check_deployment(settings: Settings, network_name: str, out: Path | None) ->
     path = _choose_record(out, network)
     if not path.exists() and read_journal(journal_path(path)) is not None:
         raise UsageError(f"the deployment is half finished, see {journal_path(path)}; run `rewards deploy` again")
-    deployment = read_deployment(path)
-    return Deployed(deployment, path, 0, verify_deployment(chain, deployment))
+    return _verify_recorded(chain, read_deployment(path), path)
+
+
+def _verify_recorded(chain: Chain, deployment: Deployment, path: Path) -> Deployed:
+    """What stands, verified. Operations wait in the timelock of every deployment that is looked after."""
+    facts = verify_deployment(chain, deployment)
+    return Deployed(deployment, path, 0, facts, _list_waiting(chain, deployment))
+
+
+def _list_waiting(chain: Chain, deployment: Deployment) -> tuple[str, ...]:
+    """The operations that wait in the admin; an admin that was not to be checked is not asked for them either."""
+    if deployment.timelock is not None:
+        return list_waiting(chain, deployment.timelock, deployment.contracts[TIMELOCK].block)
+    unchecked = Request.from_json(deployment.asked).admin_unchecked
+    return () if unchecked else list_waiting(chain, deployment.admin, 0)
 
 
 def verify_deployment(chain: Chain, deployment: Deployment) -> int:
@@ -293,8 +319,7 @@ def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
         raise UsageError(f"{path} records a deployment that another tool made; give --out for a new one")
     _require_same(f"{path} records a deployment", Request.from_json(deployment.asked), ground.request)
     report("verify code, roles and settings")
-    facts = verify_deployment(ground.chain, deployment)
-    return Deployed(deployment, path, 0, facts)
+    return _verify_recorded(ground.chain, deployment, path)
 
 
 def _require_same(what: str, then: Request, now: Request) -> None:
@@ -306,6 +331,7 @@ def _require_same(what: str, then: Request, now: Request) -> None:
 
 def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     """The plan from where an earlier run ended, with its cost."""
+    _require_nothing_waiting(ground)
     journal = _open_journal(ground)
     for step, versions in list(journal.intents.items()):
         if any(_has_failed(ground.chain, stored) for stored in versions):
@@ -316,6 +342,18 @@ def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     require_instructions(ground.chain, ground.request.deployer)
     cost = estimate_cost(ground.sender, plan, ground.request.deployer, journal.intents)
     return Planned(ground.request, plan, cost, frozenset(signed), ground.path), journal
+
+
+def _require_nothing_waiting(ground: Ground) -> None:
+    """Raises UsageError naming what was scheduled in the timelock that is to be the admin: nobody can tell here what it
+    does, nor who may execute it."""
+    admin = ground.request.admin
+    waiting = list_waiting(ground.chain, admin, 0) if admin is not None and not ground.request.admin_unchecked else ()
+    if waiting and admin is not None:
+        raise UsageError(
+            f"--admin {checksum(admin)}: operations waiting in the timelock: expected none, observed {', '.join(waiting)}; "
+            "execute or cancel them first, or add --admin-unchecked if you know what each one does"
+        )
 
 
 def _open_journal(ground: Ground) -> Journal:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web3 import Web3
+from web3 import BaseProvider, Web3
+from web3.types import RPCEndpoint, RPCResponse
 
-from rewards.chain.client import request
+from rewards.chain.administrators import inspect_admin
+from rewards.chain.client import Chain, request
 from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.cost import bound_gas, require_instructions
 from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
 from rewards.chain.deployment import Deployment, read_deployment
 from rewards.chain.journal import hold_folder, journal_path, read_journal
-from rewards.chain.plan import digest_bytecode
+from rewards.chain.plan import digest_bytecode, find_created_address
 from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
@@ -32,11 +34,13 @@ from tests.chain.grounds import (
     Crash,
     Moment,
     make_ground,
+    make_request,
     with_mortal_sender,
 )
 from tests.chain.networks import START, Network
 
 DEPLOYER = 8
+STRANGER = Address("0x" + "ee" * 20)
 
 
 @pytest.fixture
@@ -52,6 +56,20 @@ def count(ground: Ground) -> int:
 def ask(ground: Ground, name: str, address: Address | None, function: str, *arguments: Any) -> Any:
     assert address is not None
     return bind_contract(ground.chain.web3, name, address).functions[function](*arguments).call()
+
+
+def call_as(chain: Chain, who: Address, name: str, to: Address | None, function: str, *arguments: Any) -> None:
+    """A call as if by `who`, whatever key it has: what a thief of that key, or a passed proposal, would do."""
+    assert to is not None
+    data = bind_contract(chain.web3, name, to).encode_abi(function, list(arguments))
+    request(chain, "anvil_setBalance", [checksum(who), hex(10**20)])
+    request(chain, "anvil_impersonateAccount", [checksum(who)])
+    call = {"from": checksum(who), "to": checksum(to), "data": data, "gas": hex(10**6)}
+    sent = request(chain, "eth_sendTransaction", [call])
+    request(chain, "evm_mine")
+    found = chain.find_receipt(bytes(sent) if isinstance(sent, bytes) else bytes.fromhex(sent[2:]))
+    assert found is not None
+    assert found["status"] == 1
 
 
 def test_every_contract_stands_with_its_roles_and_the_deployer_holds_nothing(ground: Ground) -> None:
@@ -365,6 +383,95 @@ def test_a_timelock_and_a_token_that_exist_are_used(embedded: Network, tmp_path:
     assert sorted(done.deployment.contracts) == ["CXPTVault", "SubscriptionManager", "UsageEscrow"]
 
 
+# The admin that was there before, and what waits in a timelock
+
+
+def schedule(ground: Ground, timelock: Address | None, salt: int) -> str:
+    """An operation of the proposer, which does nothing; its id."""
+    operation = checksum(STRANGER), 0, b"", bytes(32), salt.to_bytes(32)
+    act = "TimelockController", timelock, "schedule"
+    call_as(ground.chain, HOLDERS["proposer"], *act, *operation, 7200)
+    return "0x" + bytes(ask(ground, "TimelockController", timelock, "hashOperation", *operation)).hex()
+
+
+def cancel(ground: Ground, timelock: Address | None, waiting: str) -> None:
+    act = "TimelockController", timelock, "cancel"
+    call_as(ground.chain, HOLDERS["canceller"], *act, bytes.fromhex(waiting[2:]))
+
+
+def test_operation_that_waits_in_a_new_timelock_keeps_it_from_being_recorded(anvil: Network, tmp_path: Path) -> None:
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("final", 6)))
+    nonce = read_versions(ground, "TimelockController")[0].nonce
+    timelock = find_created_address(ground.request.deployer, nonce)
+    first, second = schedule(ground, timelock, 1), schedule(ground, timelock, 2)
+    cancel(ground, timelock, first)
+    message = (
+        f"operations waiting in the timelock {timelock}: expected none, observed {second}; a new timelock has none"
+    )
+    for _ in range(2):
+        with pytest.raises(Disagreement, match=message):
+            deploy(ground)
+        assert (ground.path.exists(), journal_path(ground.path).exists()) == (False, True)
+    cancel(ground, timelock, second)
+    done = deploy(ground)
+    assert (done.deployment.timelock, done.waiting) == (timelock, ())
+    third = schedule(ground, timelock, 3)
+    again = deploy(ground)
+    assert (again.waiting, again.facts) == ((third,), done.facts)
+    assert plan_deployment(ground) == again
+
+
+def test_operation_that_waits_in_the_admin_is_refused_before_sending(anvil: Network, tmp_path: Path) -> None:
+    timelock = deploy(make_ground(anvil, anvil.signers[DEPLOYER], tmp_path / "first")).deployment.timelock
+    changes: dict[str, Any] = {"admin": timelock, "proposers": (), "cancellers": (), "timelock_delay_s": None}
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path / "second", **changes)
+    waiting, first = schedule(ground, timelock, 1), count(ground)
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(UsageError, match=f"waiting in the timelock: expected none, observed {waiting}; execute or"):
+            attempt(ground)
+    assert count(ground) == first
+    unchecked = replace(ground, request=replace(ground.request, admin_unchecked=True))
+    assert isinstance(plan_deployment(unchecked), Planned)
+    cancel(ground, timelock, waiting)
+    assert deploy(ground).waiting == ()
+    later = schedule(ground, timelock, 2)
+    assert deploy(ground).waiting == (later,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"code": -32005, "message": "rate limit exceeded"}, "rate limit exceeded"),
+        ({"code": -32005, "message": "rate limit exceeded", "data": {"see": "our prices"}}, "rate limit exceeded"),
+        ({"code": -32005, "message": "rate limit exceeded", "data": None}, "rate limit exceeded"),
+        ({"code": -32005, "message": "rate limit exceeded", "data": "see our prices"}, "see our prices"),
+        ({"code": -32000, "message": "header not found"}, "header not found"),
+        ({"code": 3, "message": "execution reverted", "data": "0x"}, None),
+        ({"code": -32000, "message": "execution reverted"}, None),
+        ({"code": -32015, "message": "VM execution error.", "data": "Reverted 0x"}, None),
+        ({"code": -32000, "message": "VM Exception: revert", "data": {"stack": "…"}}, None),
+    ],
+)
+def test_node_that_does_not_answer_is_never_taken_for_an_admin_without_the_function(
+    answer: dict[str, Any], told: str | None
+) -> None:
+    class Node(BaseProvider):
+        def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+            if method == "eth_chainId":
+                return {"jsonrpc": "2.0", "id": 1, "result": "0x7a69"}
+            return {"jsonrpc": "2.0", "id": 1, "error": answer}  # type: ignore[typeddict-item]
+
+    chain = Chain(Web3(Node()), 31337, "a node")
+    owned = make_request(STRANGER, chain.chain_id, admin=RICH, proposers=(), cancellers=())
+    if told is None:
+        assert list(inspect_admin(chain, owned)) == []
+        return
+    with pytest.raises(ChainError, match=told):
+        list(inspect_admin(chain, owned))
+
+
 # What is refused before anything is sent
 
 
@@ -533,20 +640,6 @@ def standing(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return network, ground
 
 
-def call_as(network: Network, who: Address, name: str, to: Address | None, function: str, *arguments: Any) -> None:
-    """A call as if by `who`, whatever key it has: what a thief of that key, or a passed proposal, would do."""
-    assert to is not None
-    data = bind_contract(network.chain.web3, name, to).encode_abi(function, list(arguments))
-    request(network.chain, "anvil_setBalance", [checksum(who), hex(10**20)])
-    request(network.chain, "anvil_impersonateAccount", [checksum(who)])
-    call = {"from": checksum(who), "to": checksum(to), "data": data, "gas": hex(10**6)}
-    sent = request(network.chain, "eth_sendTransaction", [call])
-    network.mine()
-    found = network.chain.find_receipt(bytes(sent) if isinstance(sent, bytes) else bytes.fromhex(sent[2:]))
-    assert found is not None
-    assert found["status"] == 1
-
-
 def change_code(network: Network, address: Address | None, offset: int, value: bytes) -> None:
     assert address is not None
     where = Web3.to_checksum_address(checksum(address))
@@ -555,7 +648,6 @@ def change_code(network: Network, address: Address | None, offset: int, value: b
     request(network.chain, "anvil_setCode", [where, "0x" + code.hex()])
 
 
-STRANGER = Address("0x" + "ee" * 20)
 Tamper = Callable[[Network, Deployment], None]
 TAMPERED: dict[str, tuple[Tamper, str]] = {
     "code": (
@@ -575,53 +667,55 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
         "domain separator in the code of CXPTToken: expected 0x[0-9a-f]{64}, observed 0x0{64}",
     ),
     "publisher lost": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setRole", checksum(HOLDERS["publisher"]), 0),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setRole", checksum(HOLDERS["publisher"]), 0),
         f"role of {HOLDERS['publisher']} in the Vault: expected publisher, observed none",
     ),
     "publisher too many": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setRole", checksum(STRANGER), 2),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setRole", checksum(STRANGER), 2),
         f"role of {STRANGER} in the Vault: expected none, observed publisher",
     ),
     "split": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setSplit", 5000, 3000, 2000),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setSplit", 5000, 3000, 2000),
         "split of the Vault: expected 4000, 4000, 2000, observed 5000, 3000, 2000",
     ),
     "limit": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setMaxEpochAmount", 2, 5),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setMaxEpochAmount", 2, 5),
         f"limit of the user pool of the Vault: expected {1000 * 10**18}, observed 5",
     ),
     "activation delay": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setActivationDelay", 3600),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setActivationDelay", 3600),
         "activation delay of the Vault: expected 7200, observed 3600",
     ),
     "administrator of the timelock": (
-        lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "grantRole", ADMIN_ROLE, checksum(STRANGER)),
+        lambda n, d: call_as(
+            n.chain, d.admin, "TimelockController", d.timelock, "grantRole", ADMIN_ROLE, checksum(STRANGER)
+        ),
         f"administrators of the timelock: expected 0x[0-9a-f]{{40}}, observed .*{STRANGER}",
     ),
     "canceller of the timelock": (
         lambda n, d: call_as(
-            n, d.admin, "TimelockController", d.timelock, "revokeRole", CANCELLER_ROLE, checksum(SECOND_CANCELLER)
+            n.chain, d.admin, "TimelockController", d.timelock, "revokeRole", CANCELLER_ROLE, checksum(SECOND_CANCELLER)
         ),
         f"cancellers of the timelock: expected .*, {SECOND_CANCELLER}, observed 0x[0-9a-f]{{40}};",
     ),
     "delay of the timelock": (
-        lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "updateDelay", 5),
+        lambda n, d: call_as(n.chain, d.admin, "TimelockController", d.timelock, "updateDelay", 5),
         "delay of the timelock: expected 3600, observed 5",
     ),
     "settler": (
-        lambda n, d: call_as(n, d.admin, "UsageEscrow", d.usage_escrow, "setSettler", checksum(STRANGER)),
+        lambda n, d: call_as(n.chain, d.admin, "UsageEscrow", d.usage_escrow, "setSettler", checksum(STRANGER)),
         f"settler of UsageEscrow: expected {HOLDERS['settler']}, observed {STRANGER}",
     ),
     "owner to be": (
-        lambda n, d: call_as(n, d.admin, "UsageEscrow", d.usage_escrow, "transferOwnership", checksum(STRANGER)),
+        lambda n, d: call_as(n.chain, d.admin, "UsageEscrow", d.usage_escrow, "transferOwnership", checksum(STRANGER)),
         f"pendingOwner of UsageEscrow: expected {ZERO_ADDRESS}, observed {STRANGER}",
     ),
     "price": (
-        lambda n, d: call_as(n, d.admin, "SubscriptionManager", d.subscription_manager, "setPrice", 0, 1),
+        lambda n, d: call_as(n.chain, d.admin, "SubscriptionManager", d.subscription_manager, "setPrice", 0, 1),
         f"plan 0 of SubscriptionManager: expected {95 * 10**17}, 2592000, observed 1, 2592000",
     ),
     "plan": (
-        lambda n, d: call_as(n, d.admin, "SubscriptionManager", d.subscription_manager, "addPlan", 1, 1),
+        lambda n, d: call_as(n.chain, d.admin, "SubscriptionManager", d.subscription_manager, "addPlan", 1, 1),
         "plans of SubscriptionManager: expected 2, observed 3",
     ),
 }
