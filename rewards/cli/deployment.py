@@ -70,6 +70,9 @@ def deploy(
     out: Annotated[
         Path | None, _text("--out", "FILE", "Where it is recorded (contracts/deployments/<chain id>.json).")
     ] = None,
+    begin_anew: Annotated[
+        bool, typer.Option("--begin-anew", help="Begin a new set where the key has sent what no journal here knows.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show steps, addresses and cost; send nothing.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only verify what is recorded; needs no key.")] = False,
     verbose: Verbose = False,
@@ -107,6 +110,7 @@ def deploy(
         activation_delay_s=activation_delay,
         attesters_required=attesters_required,
         max_epoch_amount=max_epoch_amount,
+        begin_anew=begin_anew,
     )
     if check and (dry_run or arguments != Arguments(holders=dict.fromkeys(arguments.holders, ()))):
         raise UsageError(

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import gettempdir
 
 from rewards.chain.administrators import inspect_admin, inspect_admin_kind, list_waiting
 from rewards.chain.client import Chain, connect
@@ -21,10 +20,20 @@ from rewards.chain.deployment import (
     write_deployment,
 )
 from rewards.chain.inspection import inspect_code, inspect_state, inspect_token
-from rewards.chain.journal import Journal, hold_folder, hold_key, journal_path, read_journal
+from rewards.chain.journal import JOURNAL_ENDING, Journal, hold_folder, hold_key, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
-from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
+from rewards.chain.plan import (
+    SUPPLY_STEP,
+    TIMELOCK,
+    VAULT,
+    Plan,
+    Step,
+    digest_bytecode,
+    list_created,
+    make_plan,
+)
 from rewards.chain.request import Offer, Request, check_request, compare_requests, require_holders
+from rewards.chain.resumption import count_unknown, has_failed, require_fresh_key, require_newest, require_recorded
 from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, Disagreement, UsageError
@@ -33,7 +42,6 @@ from rewards.jobs.settings import Settings
 from rewards.ports import Receipt
 from rewards.units import MAX_AMOUNT, ZERO_ADDRESS, Address, checksum, parse_address, parse_cxpt
 
-SUPPLY_STEP = "supply"
 DELEGATED = bytes.fromhex("ef0100")
 """How the code of an account begins that a key holds and another contract's code acts for (EIP-7702)."""
 
@@ -55,6 +63,7 @@ class Arguments:
     attesters_required: int = 1
     max_epoch_amount: str | None = None
     admin_unchecked: bool = False
+    begin_anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,13 +103,15 @@ class Deployed:
 @dataclass(frozen=True)
 class Ground:
     """Where a deployment goes: the chain with its id checked, the key, what is asked for, and where it is recorded.
-    `locks`: the folder in which all deployments of a user find each other's."""
+    `locks`: the folder in which all deployments of a user find each other's. `begin_anew`: whether a new set of contracts
+    may begin where the key has sent what nothing here knows."""
 
     sender: Sender
     signer: Signer
     request: Request
     path: Path
-    locks: Path = field(default_factory=lambda: Path(gettempdir()))
+    locks: Path = field(default_factory=lambda: _choose_locks())
+    begin_anew: bool = False
 
     @property
     def chain(self) -> Chain:
@@ -116,7 +127,19 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     check_request(request, network)
     _require_contracts(chain, request, network)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
-    return Ground(sender, signer, request, _choose_record(out, network))
+    return Ground(sender, signer, request, _choose_record(out, network), begin_anew=arguments.begin_anew)
+
+
+def _choose_locks() -> Path:
+    """A folder of this user, the same one wherever on this machine a deployment is started."""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        home = state if state.is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home folder for locks; set XDG_STATE_HOME to a folder of this user"
+        ) from None
+    return home / "cxpt-rewards" / "locks"
 
 
 def _open_deployer(settings: Settings) -> Signer:
@@ -140,6 +163,10 @@ def open_network(settings: Settings, network: Network) -> Chain:
 def _choose_record(out: Path | None, network: Network) -> Path:
     if out is not None and out.is_dir():
         raise UsageError(f"--out {out} is a folder; give a file, such as {out / f'{network.chain_id}.json'}")
+    if out is not None and out.name.endswith(JOURNAL_ENDING):
+        raise UsageError(
+            f"--out {out} is the name of a journal; leave out {JOURNAL_ENDING}, it is written beside the record"
+        )
     return out or deployment_path(network.chain_id)
 
 
@@ -235,12 +262,12 @@ def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
     with _alone(ground):
         deployed = _find_deployed(ground, report)
         if deployed is not None:
-            # A run may have been killed between the record and the end of its journal.
             journal_path(ground.path).unlink(missing_ok=True)
             return deployed
         planned, journal = _prepare(ground)
         if planned.shortage is not None:
             raise ChainError(planned.shortage)
+        before = len(ground.sender.sent)
         receipts = _send_all(ground, planned.plan, journal, report)
         deployment = _describe(ground, planned.plan, receipts)
         report("verify code, roles and settings")
@@ -252,7 +279,7 @@ def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
             )
         write_deployment(deployment, ground.path)
         journal.remove()
-        return Deployed(deployment, ground.path, len(planned.plan.steps) - len(planned.signed), facts, waiting)
+        return Deployed(deployment, ground.path, len(set(ground.sender.sent[before:])), facts, waiting)
 
 
 def check_deployment(settings: Settings, network_name: str, out: Path | None) -> Deployed:
@@ -301,7 +328,7 @@ def _alone(ground: Ground) -> Iterator[None]:
     require_writable(ground.path)
     request = ground.request
     whose = f"{checksum(request.deployer)} on chain {request.chain_id}"
-    lock = ground.locks / f"rewards-{os.getuid()}-{request.chain_id}-{request.deployer}.lock"
+    lock = ground.locks / f"{request.chain_id}-{request.deployer}.lock"
     with hold_folder(ground.path.parent), hold_key(lock, whose):
         yield
 
@@ -318,6 +345,7 @@ def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
     if not deployment.asked:
         raise UsageError(f"{path} records a deployment that another tool made; give --out for a new one")
     _require_same(f"{path} records a deployment", Request.from_json(deployment.asked), ground.request)
+    require_recorded(ground.chain, deployment, path)
     report("verify code, roles and settings")
     return _verify_recorded(ground.chain, deployment, path)
 
@@ -334,7 +362,7 @@ def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     _require_nothing_waiting(ground)
     journal = _open_journal(ground)
     for step, versions in list(journal.intents.items()):
-        if any(_has_failed(ground.chain, stored) for stored in versions):
+        if any(has_failed(ground.chain, stored) for stored in versions):
             journal.forget(step)
     signed = {step: versions[0].nonce for step, versions in journal.intents.items()}
     counted = ground.chain.count_transactions(ground.request.deployer, "pending")
@@ -361,7 +389,12 @@ def _open_journal(ground: Ground) -> Journal:
     bytecodes = {name: digest_bytecode(name) for name in list_created(ground.request)}
     journal = read_journal(path)
     if journal is None or not journal.intents:
+        if not ground.begin_anew:
+            require_fresh_key(ground.chain, ground.request, ground.path)
         return Journal(path, ground.request, bytecodes)
+    if ground.begin_anew and count_unknown(ground.chain, ground.request, journal):
+        return Journal(path, ground.request, bytecodes, aside=path.with_name(f"{path.name}.{journal.next_nonce}"))
+    require_newest(ground.chain, ground.request, journal)
     _require_same(f"{path} is a half-finished deployment", journal.asked, ground.request)
     changed = [name for name, digest in bytecodes.items() if journal.bytecodes.get(name) != digest]
     if changed:
@@ -370,12 +403,6 @@ def _open_journal(ground: Ground) -> Journal:
             "program that began it, or give --out for another deployment"
         )
     return journal
-
-
-def _has_failed(chain: Chain, stored: SignedIntent) -> bool:
-    """Whether a transaction is in a block that is final, without effect; only then may its step be signed again."""
-    found = chain.find_receipt(stored.transaction)
-    return found is not None and found["status"] != 1 and found["blockNumber"] <= chain.final_block().number
 
 
 def _send_all(ground: Ground, plan: Plan, journal: Journal, report: OnStage) -> dict[str, Receipt]:
@@ -399,7 +426,7 @@ def _keep(journal: Journal, step: Step, stored: SignedIntent) -> None:
     if stored.nonce != step.nonce:
         raise ChainError(
             f"{step.purpose} was planned with nonce {step.nonce}, the chain gives {stored.nonce}: the deployer's key sent "
-            "something else meanwhile; this step was not sent, run again"
+            "something else meanwhile; this step was not sent, find out what it was and see docs/runbook.md#deploying"
         )
     journal.keep(step.name, stored)
 

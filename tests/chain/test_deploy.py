@@ -1,6 +1,7 @@
 """A whole deployment: one set of contracts whatever kills the runs, nothing twice, everything verified."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.cost import bound_gas, require_instructions
 from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
 from rewards.chain.deployment import Deployment, read_deployment
-from rewards.chain.journal import hold_folder, journal_path, read_journal
+from rewards.chain.journal import hold_folder, hold_key, journal_path, read_journal
 from rewards.chain.plan import digest_bytecode, find_created_address
 from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import LocalSigner
@@ -166,7 +167,8 @@ def test_killed_once_the_next_run_sends_the_rest(embedded: Network, tmp_path: Pa
     assert len(planned.signed) == number
     assert set(planned.cost.gas) == {step.name for step in planned.plan.steps[number - 1 :]}
     done = deploy(ground)
-    assert (done.sent, count(ground)) == (STEPS - number, STEPS)
+    # What was signed before goes out as well.
+    assert (done.sent, count(ground)) == (STEPS - number + 1, STEPS)
 
 
 def test_killed_between_the_record_and_the_end_of_the_journal(
@@ -312,6 +314,23 @@ def test_step_whose_fee_became_too_low_is_told_and_replaced(
     assert done.deployment.contracts["CXPTToken"].transaction == "0x" + new.transaction.hex()
 
 
+def test_replacement_is_sent_and_told(dear: tuple[Network, Callable[[int], None]], tmp_path: Path) -> None:
+    network, mine_for = dear
+    ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("sent, not mined", STEPS)))
+    mine_for(10**12)
+    assert (deploy(ground).sent, count(ground)) == (1, STEPS)
+
+
+def test_nonce_of_another_transaction_is_not_to_be_had_for_a_higher_fee(embedded: Network) -> None:
+    sender, signer = embedded.sender, embedded.signers[DEPLOYER]
+    cheap = replace(sender.sign(Intent("a gift", RICH, b""), signer), max_fee=0)
+    assert sender.is_stuck(cheap)
+    sender.send(Intent("something else", RICH, b"\x01"), signer)
+    assert not sender.is_stuck(cheap)
+
+
 def test_step_that_was_replaced_may_still_be_mined(dear: tuple[Network, Callable[[int], None]], tmp_path: Path) -> None:
     """The fee falls again before the replacement is sent."""
     network, mine_for = dear
@@ -355,10 +374,109 @@ def test_another_use_of_the_key_in_the_middle_stops_before_sending(embedded: Net
 
     with pytest.raises(ChainError, match=r"renounceRole .* planned with nonce 5, the chain gives 6") as caught:
         deploy(ground, lambda stage: disturb(stage.replace("6 of", "5 of") if "6 of" in stage else ""))
-    assert "run again" in str(caught.value)
+    assert "this step was not sent, find out what it was" in str(caught.value)
     assert count(ground) == 6
-    done = deploy(ground)
-    assert (done.sent, count(ground)) == (STEPS - 5, STEPS + 1)
+    path, who = journal_path(ground.path), checksum(ground.request.deployer)
+    told = f"{path} ends at nonce 4 of {who}, and the chain counts 6: the key has sent 1 transactions that the journal does"
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(UsageError, match=f"{told} not know; restore .* or give --begin-anew to start a new set"):
+            attempt(ground)
+    before, anew = path.read_text(), replace(ground, begin_anew=True)
+    assert isinstance(plan_deployment(anew), Planned)
+    assert ([*tmp_path.iterdir()], path.read_text()) == ([path], before)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(anew, Moment("final", 3)))
+    aside = tmp_path / f"{path.name}.5"
+    assert (aside.read_text(), count(ground)) == (before, 9)
+    done = deploy(anew)
+    assert (done.sent, count(ground)) == (STEPS - 3, 6 + STEPS)
+    assert sorted(tmp_path.iterdir()) == [ground.path, aside]
+
+
+def test_old_copy_of_a_journal_is_refused(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    path, copies = journal_path(ground.path), []
+    for number in (1, 5):
+        with pytest.raises(Crash):
+            deploy(with_mortal_sender(ground, Moment("final", number)))
+        copies.append(path.read_text())
+    path.write_text(copies[0])
+    with pytest.raises(UsageError, match=r"ends at nonce 0 of 0x\w+, and the chain counts 5: .* sent 4 transactions"):
+        deploy(ground)
+    other = make_ground(embedded, embedded.signers[DEPLOYER + 1], tmp_path)
+    embedded.sender.send(Intent("a gift", RICH, b""), other.signer)
+    embedded.sender.send(Intent("a gift", RICH, b""), other.signer)
+    with pytest.raises(UsageError, match="the deployer's key is that of"):
+        deploy(replace(other, begin_anew=True))
+    path.write_text(copies[1])
+    assert (deploy(ground).sent, count(ground)) == (STEPS - 5, STEPS)
+
+
+def test_contracts_of_the_key_that_nothing_tells_of_are_refused_in_public(
+    anvil: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path / "one")
+    ground = replace(ground, request=replace(ground.request, network="agung"))
+    anvil.sender.send(Intent("a gift", RICH, b""), ground.signer)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(replace(ground, begin_anew=True), Moment("final", 2)))
+    other = replace(ground, path=tmp_path / "two" / "record.json")
+    made = find_created_address(ground.request.deployer, count(ground) - 1)
+    told = f"has made the contract {checksum(made)} on .* by nonce {count(ground) - 1}, and neither {other.path} nor "
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(
+            UsageError, match=f"{told}{journal_path(other.path)} tells of it; .* or give --begin-anew to"
+        ):
+            attempt(other)
+    assert isinstance(plan_deployment(replace(other, begin_anew=True)), Planned)
+    assert isinstance(plan_deployment(replace(other, request=replace(other.request, network="local"))), Planned)
+    token = find_created_address(ground.request.deployer, count(ground) - 2)
+    known: dict[str, Any] = {"token": token, "admin": made, "supply_to": None, "proposers": (), "cancellers": ()}
+    known |= {"admin_unchecked": True}
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.resumption.LOOK_BACK", 2)
+        assert isinstance(plan_deployment(replace(other, request=replace(other.request, **known))), Planned)
+        anvil.sender.send(Intent("a gift", RICH, b""), ground.signer)
+        with pytest.raises(UsageError, match=told):
+            plan_deployment(other)
+        anvil.sender.send(Intent("a gift", RICH, b""), ground.signer)
+        assert isinstance(plan_deployment(other), Planned)
+
+
+def test_journal_of_another_set_beside_a_record_is_never_thrown_away(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    deploy(ground)
+    aside = ground.path.rename(tmp_path / "aside.json")
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("stored, not sent", 1)))
+    path = journal_path(ground.path)
+    aside.rename(ground.path)
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(
+            UsageError, match=f"{path} has signed a step that {ground.path} does not record, CXPTToken; "
+        ):
+            attempt(ground)
+    ground.path.rename(aside)
+    assert (deploy(ground).sent, count(ground), path.exists()) == (STEPS, 2 * STEPS, False)
+
+
+def test_call_that_was_never_mined_keeps_its_journal(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.journal.Journal.remove", lambda _: None)
+        deploy(ground)
+    journal = read_journal(journal_path(ground.path))
+    assert journal is not None
+    finished = journal.intents["renounce"]
+    journal.intents["renounce"] = (embedded.sender.sign(Intent("a gift", RICH, b""), ground.signer),)
+    journal.write()
+    with pytest.raises(UsageError, match="does not record, renounce; move the record away"):
+        deploy(ground)
+    journal.keep("renounce", *finished)
+    assert deploy(ground).sent == 0
+    assert not journal.path.exists()
 
 
 def test_nonce_that_went_to_another_transaction_is_never_replaced_by_guess(embedded: Network, tmp_path: Path) -> None:
@@ -561,11 +679,47 @@ def test_two_deployments_by_one_key_never_run_at_once(embedded: Network, tmp_pat
     (lock,) = tmp_path.glob("*.lock")
     lock.unlink()
     lock.mkdir()
-    with pytest.raises(StorageError, match=f"{lock} cannot be opened: Is a directory"):
+    with pytest.raises(StorageError, match=f"the lock {lock} cannot be made: Is a directory; set XDG_STATE_HOME to a"):
         deploy(other)
 
 
-def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path) -> None:
+def test_locks_are_in_a_folder_of_this_user_alone(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+
+    def place() -> Path:
+        return Ground(ground.sender, ground.signer, ground.request, ground.path).locks
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for state in ("", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+        assert place() == tmp_path / "home" / ".local" / "state" / "cxpt-rewards" / "locks"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert place() == tmp_path / "state" / "cxpt-rewards" / "locks"
+    folder = place()
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with hold_key(folder / "key", "a key"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+        with (
+            pytest.raises(StorageError, match="another deployment by a key is at work"),
+            hold_key(folder / "key", "a key"),
+        ):
+            pass
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    (tmp_path / "file").write_text("")
+    for wrong in (link / "key", tmp_path / "file" / "key"):
+        with pytest.raises(StorageError, match=f"the lock {wrong} cannot be made: "), hold_key(wrong, "a key"):
+            pass
+    monkeypatch.setattr("os.getuid", lambda: 4242)
+    told = f"{folder} belongs to user {os.geteuid()}, not 4242; set XDG_STATE_HOME to a folder of this user"
+    with pytest.raises(StorageError, match=told), hold_key(folder / "key", "a key"):
+        pass
+
+
+def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look() -> dict[str, str]:
         return {str(path): path.read_text() if path.is_file() else "" for path in tmp_path.rglob("*")}
 
@@ -582,10 +736,10 @@ def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path) -> None:
     planned = plan_deployment(ground)
     assert isinstance(planned, Planned)
     assert (planned.signed, look()) == (frozenset(), before)
-    whole = journal_path(ground.path).read_text()
     ground = replace(ground, signer=anvil.signers[DEPLOYER])
-    deploy(ground)
-    journal_path(ground.path).write_text(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.journal.Journal.remove", lambda _: None)
+        deploy(ground)
     before = look()
     assert isinstance(plan_deployment(ground), Deployed)
     assert look() == before
