@@ -16,7 +16,7 @@ from rewards.chain.facts import Fact
 from rewards.chain.networks import is_public
 from rewards.chain.plan import TIMELOCK
 from rewards.chain.request import MAX_TIMELOCK_S, Request
-from rewards.errors import ChainError
+from rewards.errors import ChainError, UsageError
 from rewards.units import Address, checksum
 
 TIMELOCK_ROLES = {
@@ -29,6 +29,8 @@ _FIT_ADMIN = (
     f"a timelock of {WEEK_S} to {MAX_TIMELOCK_S} seconds that nobody else administers, with a proposer, a canceller, an "
     "executor, and nobody who is both of the first two; or a Safe without modules that two owners or more must sign"
 )
+_DELEGATED = bytes.fromhex("ef0100")
+"""How the code of an account begins that a key holds and another contract's code acts for (EIP-7702)."""
 _FIRST_MODULE = "0x" + "0" * 39 + "1"
 """Where the list of a Safe's modules begins."""
 
@@ -44,6 +46,42 @@ _SAFE = [
     _view("getOwners", (), "address[]"),
     _view("getModulesPaginated", ("address", "uint256"), "address[]", "address"),
 ]
+
+
+def require_fit_admin(chain: Chain, request: Request) -> None:
+    """Raises UsageError naming why the admin that was there before must not be the Vault's."""
+    if request.admin is None:
+        return
+    where = f"--admin {checksum(request.admin)}"
+    code = chain.read_code(request.admin)
+    if is_public(request.network) and (not code or code.startswith(_DELEGATED)):
+        found = f"one key holds it, delegated to 0x{code[3:].hex()}" if code else "no contract is there"
+        raise UsageError(f"{where}: {found} on {chain.where}; the admin of a public Vault is a timelock or a multisig")
+    for fact in inspect_admin_kind(chain, request):
+        if not fact.agrees:
+            raise UsageError(
+                f"{where} is {fact.observed}; give {fact.expected}; or add --admin-unchecked if you know who can act "
+                "through it"
+            )
+    for fact in inspect_admin(chain, request):
+        if not fact.agrees:
+            raise UsageError(
+                f"{where}: {fact}; a key of this deployment must have no part in its admin, let it renounce or give "
+                "another admin"
+            )
+
+
+def require_nothing_waiting(chain: Chain, request: Request) -> None:
+    """Raises UsageError naming what was scheduled in the timelock that is to be the admin: nobody can tell here what it
+    does, nor who may execute it."""
+    if request.admin is None or request.admin_unchecked:
+        return
+    waiting = list_waiting(chain, request.admin, 0)
+    if waiting:
+        raise UsageError(
+            f"--admin {checksum(request.admin)}: operations waiting in the timelock: expected none, observed "
+            f"{', '.join(waiting)}; execute or cancel them first, or add --admin-unchecked if you know what each one does"
+        )
 
 
 def inspect_admin(chain: Chain, request: Request) -> Iterator[Fact]:

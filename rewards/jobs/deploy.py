@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rewards.chain.administrators import inspect_admin, inspect_admin_kind, list_waiting
+from rewards.chain.administrators import list_waiting, require_fit_admin, require_nothing_waiting
 from rewards.chain.client import Chain, connect
 from rewards.chain.cost import Cost, estimate_cost, require_instructions, tell_nothing_sent
 from rewards.chain.deploy import WEEK_S
@@ -40,10 +40,7 @@ from rewards.errors import ChainError, Disagreement, UsageError
 from rewards.jobs.chain import open_signer
 from rewards.jobs.settings import Settings
 from rewards.ports import Receipt
-from rewards.units import MAX_AMOUNT, ZERO_ADDRESS, Address, checksum, parse_address, parse_cxpt
-
-DELEGATED = bytes.fromhex("ef0100")
-"""How the code of an account begins that a key holds and another contract's code acts for (EIP-7702)."""
+from rewards.units import MAX_AMOUNT, Address, checksum, parse_address, parse_cxpt
 
 OnStage = Callable[[str], None]
 
@@ -125,7 +122,7 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     signer = _open_deployer(settings)
     request = make_request(arguments, network, signer.address)
     check_request(request, network)
-    _require_contracts(chain, request, network)
+    _require_contracts(chain, request)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     return Ground(sender, signer, request, _choose_record(out, network), begin_anew=arguments.begin_anew)
 
@@ -215,7 +212,7 @@ def _parse(name: str, text: str) -> Address:
         raise UsageError(f"--{name}: {error}") from None
 
 
-def _require_contracts(chain: Chain, request: Request, network: Network) -> None:
+def _require_contracts(chain: Chain, request: Request) -> None:
     """What is said to exist does, and is what it is said to be."""
     if request.token is not None:
         where = f"--token {checksum(request.token)}"
@@ -224,26 +221,7 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
         for fact in inspect_token(chain, request.token):
             if not fact.agrees:
                 raise UsageError(f"{where} is another token: {fact}")
-    if request.admin is not None and network.public:
-        code = chain.read_code(request.admin)
-        if not code or code.startswith(DELEGATED):
-            found = f"one key holds it, delegated to 0x{code[3:].hex()}" if code else "no contract is there"
-            raise UsageError(
-                f"--admin {checksum(request.admin)}: {found} on {chain.where}; the admin of a public Vault is a timelock "
-                "or a multisig"
-            )
-    for fact in inspect_admin_kind(chain, request):
-        if not fact.agrees:
-            raise UsageError(
-                f"--admin {checksum(request.admin or ZERO_ADDRESS)} is {fact.observed}; give {fact.expected}; or add "
-                "--admin-unchecked if you know who can act through it"
-            )
-    for fact in inspect_admin(chain, request):
-        if not fact.agrees:
-            raise UsageError(
-                f"--admin {checksum(request.admin or ZERO_ADDRESS)}: {fact}; a key of this deployment must have no part in "
-                "its admin, let it renounce or give another admin"
-            )
+    require_fit_admin(chain, request)
 
 
 def plan_deployment(ground: Ground) -> Planned | Deployed:
@@ -359,7 +337,7 @@ def _require_same(what: str, then: Request, now: Request) -> None:
 
 def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     """The plan from where an earlier run ended, with its cost."""
-    _require_nothing_waiting(ground)
+    require_nothing_waiting(ground.chain, ground.request)
     journal = _open_journal(ground)
     for step, versions in list(journal.intents.items()):
         if any(has_failed(ground.chain, stored) for stored in versions):
@@ -370,18 +348,6 @@ def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     require_instructions(ground.chain, ground.request.deployer)
     cost = estimate_cost(ground.sender, plan, ground.request.deployer, journal.intents)
     return Planned(ground.request, plan, cost, frozenset(signed), ground.path), journal
-
-
-def _require_nothing_waiting(ground: Ground) -> None:
-    """Raises UsageError naming what was scheduled in the timelock that is to be the admin: nobody can tell here what it
-    does, nor who may execute it."""
-    admin = ground.request.admin
-    waiting = list_waiting(ground.chain, admin, 0) if admin is not None and not ground.request.admin_unchecked else ()
-    if waiting and admin is not None:
-        raise UsageError(
-            f"--admin {checksum(admin)}: operations waiting in the timelock: expected none, observed {', '.join(waiting)}; "
-            "execute or cancel them first, or add --admin-unchecked if you know what each one does"
-        )
 
 
 def _open_journal(ground: Ground) -> Journal:
