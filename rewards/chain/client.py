@@ -122,9 +122,12 @@ class Chain:
         with self.translate_errors("asking for a nonce"):
             return self.web3.eth.get_transaction_count(Web3.to_checksum_address(checksum(account)), block)
 
-    def has_code(self, address: Address) -> bool:
+    def read_code(self, address: Address) -> bytes:
         with self.translate_errors("asking for code"):
-            return bool(self.web3.eth.get_code(Web3.to_checksum_address(checksum(address))))
+            return bytes(self.web3.eth.get_code(Web3.to_checksum_address(checksum(address))))
+
+    def has_code(self, address: Address) -> bool:
+        return bool(self.read_code(address))
 
     @contextmanager
     def translate_errors(self, doing: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any
 
 from rewards.errors import RewardsError, UsageError
@@ -156,9 +157,12 @@ def require_writable(path: Path) -> None:
 def write_durably(path: Path, text: str) -> None:
     """Writes aside, waits for the disk and renames into place: a reader never sees half of it, and after the return a
     power cut does not take it back. Raises OSError."""
-    aside = path.with_name(path.name + ".new")
+    held, name = mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    aside = Path(name)
     try:
-        with aside.open("w") as file:
+        with os.fdopen(held, "w") as file:
+            # A record is read by other users; mkstemp lets nobody.
+            os.fchmod(file.fileno(), 0o644)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

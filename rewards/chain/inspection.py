@@ -3,19 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hexbytes import HexBytes
 from web3 import Web3
 from web3.contract import Contract
-from web3.types import FilterParams
 
+from rewards.chain.administrators import TIMELOCK_ROLES, inspect_admin, inspect_admin_kind, join
 from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
-from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE, WEEK_S, encode_creation
+from rewards.chain.deploy import encode_creation
 from rewards.chain.deployment import Deployment
-from rewards.chain.networks import is_public
+from rewards.chain.facts import Fact
 from rewards.chain.plan import (
     ESCROW,
     SUBSCRIPTIONS,
@@ -29,41 +28,11 @@ from rewards.chain.plan import (
 )
 from rewards.chain.request import DAY_S, Request
 from rewards.chain.vault import ROLES
-from rewards.errors import ChainError, UsageError
+from rewards.errors import UsageError
 from rewards.units import PROVIDER, SUPPLY, USER, ZERO_ADDRESS, Address, checksum, keccak
 
 _TOKEN_NAME, _TOKEN_SYMBOL, _TOKEN_DECIMALS = b"Cxmpute Token", "CXPT", 18
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-_TIMELOCK_ROLES = {
-    "administrator": ADMIN_ROLE,
-    "proposer": PROPOSER_ROLE,
-    "canceller": CANCELLER_ROLE,
-    "executor": EXECUTOR_ROLE,
-}
-_FIT_ADMIN = (
-    f"a timelock of at least {WEEK_S} seconds that nobody else administers, with a proposer, a canceller, and nobody who "
-    "is both; or a Safe that two owners must sign"
-)
-_SAFE = [
-    {"type": "function", "name": name, "inputs": [], "outputs": [{"name": "", "type": kind}], "stateMutability": "view"}
-    for name, kind in (("getThreshold", "uint256"), ("getOwners", "address[]"))
-]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One field of a deployment, as it should be and as the chain has it."""
-
-    field: str
-    expected: str
-    observed: str
-
-    @property
-    def agrees(self) -> bool:
-        return self.expected == self.observed
-
-    def __str__(self) -> str:
-        return f"{self.field}: expected {self.expected}, observed {self.observed}"
 
 
 def inspect_code(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
@@ -152,83 +121,6 @@ def inspect_state(chain: Chain, deployment: Deployment) -> Iterator[Fact]:
     yield from look.at_escrow(escrow)
 
 
-def inspect_admin(chain: Chain, request: Request) -> Iterator[Fact]:
-    """That no key of this deployment has a role in a timelock that was there before; nothing where the admin is none.
-
-    A timelock whose own deployment was broken off still has its deployer as administrator.
-    """
-    if request.admin is None:
-        return
-    contract = bind_contract(chain.web3, TIMELOCK, request.admin)
-    try:
-        with chain.translate_errors("asking the admin for its delay"):
-            contract.functions.getMinDelay().call()
-    except ChainError:
-        return  # an account or a multisig: it has no roles to look at
-    for who, account in request.holders():
-        if who == "admin":
-            continue
-        with chain.translate_errors("asking the admin for roles"):
-            held = [
-                label
-                for label, role in _TIMELOCK_ROLES.items()
-                if contract.functions.hasRole(role, checksum(account)).call()
-            ]
-        yield Fact(f"role of the {who} {account} in the timelock", "none", ", ".join(held) or "none")
-
-
-def inspect_admin_kind(chain: Chain, request: Request) -> Iterator[Fact]:
-    """That no single key can act through the admin that a public Vault is given, nor in less than a week."""
-    if request.admin is None or request.admin_unchecked or not is_public(request.network):
-        return
-    fits, found = _judge_admin(chain, request.admin)
-    yield Fact("admin", _FIT_ADMIN, _FIT_ADMIN if fits else found)
-
-
-def _judge_admin(chain: Chain, admin: Address) -> tuple[bool, str]:
-    """Whether a public Vault may have this admin, and what it is."""
-    timelock = bind_contract(chain.web3, TIMELOCK, admin)
-    delay = _ask_if_there(chain, timelock, "getMinDelay")
-    if delay is not None:
-        held = _list_holders(chain, timelock, admin)
-        proposers, cancellers = held["proposer"], held["canceller"]
-        fits = delay >= WEEK_S and proposers and cancellers and not proposers & cancellers
-        told = ", ".join(f"{label} {_join(held[label])}" for label in ("administrator", "proposer", "canceller"))
-        return bool(fits and held["administrator"] <= {admin}), f"a timelock of {delay} seconds ({told})"
-    safe = chain.web3.eth.contract(Web3.to_checksum_address(checksum(admin)), abi=_SAFE)
-    threshold, owners = (_ask_if_there(chain, safe, name) for name in ("getThreshold", "getOwners"))
-    if threshold is None or not owners:
-        return False, "neither (it answers no getMinDelay(), nor getThreshold() and getOwners())"
-    return threshold >= 2, f"a Safe that {threshold} of {len(owners)} owners must sign"
-
-
-def _ask_if_there(chain: Chain, contract: Contract, function: str) -> Any:
-    """What a contract answers, None when it does not know the function: each node words that in its own way."""
-    try:
-        with chain.translate_errors(f"calling {function} of the admin"):
-            return contract.functions[function]().call()
-    except ChainError:
-        return None
-
-
-def _list_holders(chain: Chain, timelock: Contract, address: Address) -> dict[str, set[Address]]:
-    """Who holds each role of a timelock that was there before. Since which block it stands is not known."""
-    granted, last = timelock.events.RoleGranted(), chain.head().number
-    query: FilterParams = {"address": timelock.address, "topics": [granted.topic], "fromBlock": 0, "toBlock": last}
-    try:
-        with chain.translate_errors("reading who was given a role of the admin"):
-            logs = list(chain.web3.eth.get_logs(query))
-    except ChainError:
-        # A node that refuses so wide a range is asked piece by piece, which takes minutes on an old chain.
-        logs = list(chain.logs(address, [granted.topic], 0, last))
-    accounts = {str(granted.process_log(log)["args"]["account"]) for log in logs}
-    with chain.translate_errors("asking the admin for roles"):
-        return {
-            label: {Address(a.lower()) for a in accounts if timelock.functions.hasRole(role, a).call()}
-            for label, role in _TIMELOCK_ROLES.items()
-        }
-
-
 def inspect_token(chain: Chain, token: Address) -> Iterator[Fact]:
     """That a token calls itself CXPT; also one that was there before."""
     contract = bind_contract(chain.web3, TOKEN, token)
@@ -248,7 +140,8 @@ def _tell_transfer(chain: Chain, deployment: Deployment) -> str:
         for log in found["logs"]
         if (log["address"].lower(), log["topics"][0].to_0x_hex()) == (deployment.token, transfer.topic)
     ]
-    moved = [transfer.process_log(log)["args"] for log in ours]
+    with chain.translate_errors("reading a transfer of the token"):
+        moved = [transfer.process_log(log)["args"] for log in ours]
     return ", ".join(_plain(f"{one['value']} from {one['from']} to {one['to']}") for one in moved) or "no transfer"
 
 
@@ -339,10 +232,10 @@ class _Look:
             "executor": {ZERO_ADDRESS},
         }
         granted = self._list_accounts(TIMELOCK, timelock, "RoleGranted")
-        for label, role in _TIMELOCK_ROLES.items():
+        for label, role in TIMELOCK_ROLES.items():
             candidates = expected[label] | granted | {request.deployer}
             held = {a for a in candidates if self._ask(TIMELOCK, timelock, "hasRole", role, checksum(a))}
-            yield Fact(f"{label}s of the timelock", _join(expected[label]), _join(held))
+            yield Fact(f"{label}s of the timelock", join(expected[label]), join(held))
 
     def at_vault(self) -> Iterator[Fact]:
         request, vault = self._request, self._deployment.vault
@@ -410,7 +303,8 @@ class _Look:
         made = self._bind(name, address).events[event]()
         first = self._deployment.contracts[name].block
         logs = self._chain.logs(address, [made.topic], first, self._chain.head().number)
-        return {Address(made.process_log(log)["args"]["account"].lower()) for log in logs}
+        with self._chain.translate_errors(f"reading {event} of {name}"):
+            return {Address(made.process_log(log)["args"]["account"].lower()) for log in logs}
 
 
 def _plain(value: object) -> str:
@@ -418,7 +312,3 @@ def _plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     return value.lower() if isinstance(value, str) else str(value)
-
-
-def _join(accounts: Sequence[Address] | set[Address]) -> str:
-    return ", ".join(sorted(accounts)) or "none"

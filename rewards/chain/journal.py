@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from errno import EPERM
 from pathlib import Path
 
 from rewards.chain.deployment import write_durably
@@ -13,16 +14,25 @@ from rewards.chain.request import Request
 from rewards.chain.sender import SignedIntent
 from rewards.errors import RewardsError, StorageError, UsageError
 
+JOURNAL_ENDING = ".partial"
+
 
 @dataclass
 class Journal:
     """`asked` is the request, `bytecodes` the digest of each contract's creation code, `intents` what was signed, by
-    step: the newest first, then what it replaced, any of which may be mined."""
+    step: the newest first, then what it replaced, any of which may be mined. `aside` is where an older journal is moved
+    before this one is written over it."""
 
     path: Path
     asked: Request
     bytecodes: Mapping[str, str]
     intents: dict[str, tuple[SignedIntent, ...]] = field(default_factory=dict)
+    aside: Path | None = None
+
+    @property
+    def next_nonce(self) -> int:
+        """The first nonce that nothing in here was signed with."""
+        return max((one.nonce + 1 for versions in self.intents.values() for one in versions), default=0)
 
     def keep(self, step: str, stored: SignedIntent) -> None:
         """Remembers an intent; after the return it is on disk. StorageError when it cannot be, and then nothing may be
@@ -42,6 +52,9 @@ class Journal:
         ]
         known = {"asked": self.asked.to_json(), "bytecodes": self.bytecodes, "intents": intents}
         try:
+            if self.aside is not None:
+                self.path.rename(self.aside)
+                self.aside = None
             write_durably(self.path, json.dumps(known, indent=2) + "\n")
         except OSError as error:
             raise StorageError(
@@ -54,7 +67,7 @@ class Journal:
 
 def journal_path(record: Path) -> Path:
     """Where the journal of a record is: beside it."""
-    return record.with_name(f"{record.name}.partial")
+    return record.with_name(record.name + JOURNAL_ENDING)
 
 
 def read_journal(path: Path) -> Journal | None:
@@ -89,14 +102,37 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def hold_key(lock: Path, whose: str) -> Iterator[None]:
-    """Keeps other deployments away from a key, whose nonces they would take; StorageError when one is at work with it.
-    The file stays: to remove it would let in two at once."""
-    try:
-        held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise StorageError(f"{lock} cannot be opened: {error.strerror}; another user made it, see what it is") from None
-    with _lock(held, f"another deployment by {whose} is at work"):
+    """Keeps other deployments away from a key, whose nonces they would take; StorageError when one is at work with it, or
+    when another user could take the lock. The file stays: to remove it would let in two at once."""
+    with _open_own(lock) as held, _lock(held, f"another deployment by {whose} is at work"):
         yield
+
+
+@contextmanager
+def _open_own(lock: Path) -> Iterator[int]:
+    """The lock file, in a folder that belongs to this user and that nobody else enters."""
+    opened = []
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened.append(os.open(lock.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        _require_own(opened[0], lock.parent)
+        os.fchmod(opened[0], 0o700)
+        opened.append(os.open(lock.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=opened[0]))
+        _require_own(opened[1], lock)
+    except OSError as error:
+        for one in opened:
+            os.close(one)
+        raise StorageError(
+            f"the lock {lock} cannot be made: {error.strerror}; set XDG_STATE_HOME to a folder of this user"
+        ) from None
+    os.close(opened[0])
+    yield opened[1]
+
+
+def _require_own(held: int, path: Path) -> None:
+    owner = os.fstat(held).st_uid
+    if owner != os.getuid():
+        raise PermissionError(EPERM, f"{path} belongs to user {owner}, not {os.getuid()}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rewards.units import SUPPLY, UNITS_PER_CXPT, Address, checksum, keccak
 
 TOKEN, TIMELOCK, VAULT = "CXPTToken", "TimelockController", "CXPTVault"
 SUBSCRIPTIONS, ESCROW = "SubscriptionManager", "UsageEscrow"
+SUPPLY_STEP = "supply"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def make_plan(request: Request, next_nonce: int, signed: Mapping[str, int] | Non
     token, admin, vault = at.values()
     subscriptions, escrow = (made.create(name, list_arguments(request, name, at)) for name in (SUBSCRIPTIONS, ESCROW))
     if request.supply_to is not None:
-        made.call("supply", TOKEN, token, "transfer", (checksum(request.supply_to), SUPPLY))
+        made.call(SUPPLY_STEP, TOKEN, token, "transfer", (checksum(request.supply_to), SUPPLY))
     plan = Plan(tuple(made.steps), token, admin, vault, subscriptions, escrow)
     _refuse_contracts_as_holders(request, plan)
     return plan

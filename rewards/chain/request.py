@@ -7,9 +7,11 @@ from typing import Any
 from rewards.chain.deploy import WEEK_S, VaultSettings
 from rewards.chain.networks import Network
 from rewards.errors import UsageError
-from rewards.units import MAX_AMOUNT, Address, checksum, format_cxpt, parse_address, parse_cxpt
+from rewards.units import MAX_AMOUNT, SUPPLY, Address, checksum, format_cxpt, parse_address, parse_cxpt
 
 HOUR_S, DAY_S = 3600, 24 * 3600
+MAX_TIMELOCK_S = 90 * DAY_S
+"""With a longer delay nobody could replace a lost key in time."""
 MIN_ACTIVATION_S, MAX_ACTIVATION_S = HOUR_S, 20 * HOUR_S
 FIRST_EPOCH_BOUND = 2**24 - 1
 """The number of this epoch could not be published: the next one would not fit."""
@@ -198,10 +200,11 @@ def _check_administration(request: Request, network: Network) -> None:
         return
     if request.admin_unchecked:
         raise UsageError("--admin-unchecked without --admin: a timelock that is deployed is checked; leave it out")
-    delay = request.timelock_delay_s
-    if delay is None or delay < 0 or (network.public and delay < WEEK_S):
+    delay, least = request.timelock_delay_s, WEEK_S if network.public else 0
+    if delay is None or not least <= delay <= MAX_TIMELOCK_S:
         raise UsageError(
-            f"--timelock-delay {delay} on {network.name}: give at least {WEEK_S} seconds, shorter is for local alone"
+            f"--timelock-delay {delay} on {network.name}: give {least} to {MAX_TIMELOCK_S} seconds; less than a week is "
+            "for local alone"
         )
 
 
@@ -214,14 +217,16 @@ def _check_numbers(request: Request, network: Network) -> None:
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
             raise UsageError(f"{name} {value}: give {low} to {high}")
-    if network.public and request.max_epoch_amount == MAX_AMOUNT:
+    limit = request.max_epoch_amount
+    if network.public and not 0 < limit < SUPPLY:
+        told = "no limit of an epoch is given" if limit == MAX_AMOUNT else f"--max-epoch-amount {format_cxpt(limit)}"
         raise UsageError(
-            f"no limit of an epoch is given for {network.name}; give --max-epoch-amount CXPT, which bounds what a wrong "
-            "root can promise"
+            f"{told} for {network.name}; give --max-epoch-amount CXPT, above zero and below the supply of "
+            f"{format_cxpt(SUPPLY)}: it bounds what a wrong root can promise"
         )
-    if not 0 <= request.max_epoch_amount <= MAX_AMOUNT:
+    if not 0 <= limit <= MAX_AMOUNT:
         raise UsageError(
-            f"--max-epoch-amount {format_cxpt(request.max_epoch_amount)} is more than the Vault can hold, "
+            f"--max-epoch-amount {format_cxpt(limit)} is more than the Vault can hold, "
             f"{format_cxpt(MAX_AMOUNT)} CXPT; leave it out for no limit"
         )
 

@@ -82,6 +82,8 @@ class Sender:
         self.chain = chain
         self._patience = patience or Patience()
         self._max_fee_cap = max_fee_cap
+        self.sent: list[bytes] = []
+        """The hash of every transaction that the chain took from here, again where it was sent again."""
 
     def send(self, intent: Intent, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
         """Signs, calls `on_signed`, sends and waits until the block is final.
@@ -104,9 +106,12 @@ class Sender:
         return self._wait_until_final(stored, *replaced)
 
     def is_stuck(self, stored: SignedIntent, *replaced: SignedIntent) -> bool:
-        """Whether an intent is in no block, and pays less than the chain asks now."""
+        """Whether an intent is in no block, could be, and pays less than the chain asks now."""
         base_fee, tip = self._ask_for_fees()
-        return stored.max_fee < (base_fee or 0) + tip and self._find_mined(stored, *replaced)[1] is None
+        if stored.max_fee >= (base_fee or 0) + tip or self._find_mined(stored, *replaced)[1] is not None:
+            return False
+        # A nonce that another transaction took is not to be had for any fee.
+        return self.chain.count_transactions(stored.sender, "latest") <= stored.nonce
 
     def replace(self, stored: SignedIntent, intent: Intent, signer: Signer) -> SignedIntent:
         """The same intent signed again: the same nonce and gas, fees that a node takes it for. Sends nothing."""
@@ -174,6 +179,7 @@ class Sender:
             # the transaction was taken. So the words do not count: if the chain has our hash, it went through.
             if not self.chain.knows_transaction(stored.transaction):
                 raise ChainError(f"{error}; nonce {stored.nonce} of {stored.sender}, safe to resume") from error
+        self.sent.append(stored.transaction)
 
     def _submit_if_unknown(self, stored: SignedIntent, *replaced: SignedIntent) -> None:
         if self.chain.knows_transaction(stored.transaction):

@@ -43,7 +43,9 @@ def deploy(
     ] = None,
     admin_unchecked: Annotated[
         bool,
-        typer.Option("--admin-unchecked", help="Take an --admin that is no timelock of a week and no Safe of two."),
+        typer.Option(
+            "--admin-unchecked", help="Take an --admin that is no timelock of a week and no Safe of two, as it is."
+        ),
     ] = False,
     token: Annotated[str | None, _address("--token", "CXPT that exists; else it is deployed.")] = None,
     supply_to: Annotated[
@@ -68,6 +70,9 @@ def deploy(
     out: Annotated[
         Path | None, _text("--out", "FILE", "Where it is recorded (contracts/deployments/<chain id>.json).")
     ] = None,
+    begin_anew: Annotated[
+        bool, typer.Option("--begin-anew", help="Begin a new set where the key has sent what no journal here knows.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show steps, addresses and cost; send nothing.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only verify what is recorded; needs no key.")] = False,
     verbose: Verbose = False,
@@ -105,6 +110,7 @@ def deploy(
         activation_delay_s=activation_delay,
         attesters_required=attesters_required,
         max_epoch_amount=max_epoch_amount,
+        begin_anew=begin_anew,
     )
     if check and (dry_run or arguments != Arguments(holders=dict.fromkeys(arguments.holders, ()))):
         raise UsageError(
@@ -134,9 +140,12 @@ def _print_deployed(done: "Deployed", as_json: bool) -> None:
     known |= {"settler": record.settler, "deployed_block": record.deployed_block, "first_epoch": record.first_epoch}
     known |= {"record": str(done.path), "sent": done.sent, "facts_verified": done.facts}
     if as_json:
+        known |= {"waiting_operations": list(done.waiting)}
         print_json(known | {"contracts": {name: asdict(one) for name, one in record.contracts.items()}})
         return
     known["sent"] = f"{done.sent} transactions" if done.sent else "nothing: it stood already"
+    if done.waiting:
+        known["waiting_operations"] = f"{', '.join(done.waiting)} (scheduled in the timelock, see what they do)"
     print_pairs((name.replace("_", " "), str(value)) for name, value in known.items())
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import gettempdir
 
+from rewards.chain.administrators import list_waiting, require_fit_admin, require_nothing_waiting
 from rewards.chain.client import Chain, connect
 from rewards.chain.cost import Cost, estimate_cost, require_instructions, tell_nothing_sent
 from rewards.chain.deploy import WEEK_S
@@ -19,20 +19,28 @@ from rewards.chain.deployment import (
     require_writable,
     write_deployment,
 )
-from rewards.chain.inspection import inspect_admin, inspect_admin_kind, inspect_code, inspect_state, inspect_token
-from rewards.chain.journal import Journal, hold_folder, hold_key, journal_path, read_journal
+from rewards.chain.inspection import inspect_code, inspect_state, inspect_token
+from rewards.chain.journal import JOURNAL_ENDING, Journal, hold_folder, hold_key, journal_path, read_journal
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
-from rewards.chain.plan import TIMELOCK, VAULT, Plan, Step, digest_bytecode, list_created, make_plan
+from rewards.chain.plan import (
+    SUPPLY_STEP,
+    TIMELOCK,
+    VAULT,
+    Plan,
+    Step,
+    digest_bytecode,
+    list_created,
+    make_plan,
+)
 from rewards.chain.request import Offer, Request, check_request, compare_requests, require_holders
+from rewards.chain.resumption import count_unknown, has_failed, require_fresh_key, require_newest, require_recorded
 from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, Disagreement, UsageError
 from rewards.jobs.chain import open_signer
 from rewards.jobs.settings import Settings
 from rewards.ports import Receipt
-from rewards.units import MAX_AMOUNT, ZERO_ADDRESS, Address, checksum, parse_address, parse_cxpt
-
-SUPPLY_STEP = "supply"
+from rewards.units import MAX_AMOUNT, Address, checksum, parse_address, parse_cxpt
 
 OnStage = Callable[[str], None]
 
@@ -52,6 +60,7 @@ class Arguments:
     attesters_required: int = 1
     max_epoch_amount: str | None = None
     admin_unchecked: bool = False
+    begin_anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,24 +87,28 @@ class Planned:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployment that stands as it was asked for: `facts` were compared, `sent` transactions went out in this run."""
+    """A deployment that stands as it was asked for: `facts` were compared, `sent` transactions went out in this run,
+    `waiting` are the operations that its timelock may execute later."""
 
     deployment: Deployment
     path: Path
     sent: int
     facts: int
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ground:
     """Where a deployment goes: the chain with its id checked, the key, what is asked for, and where it is recorded.
-    `locks`: the folder in which all deployments of a user find each other's."""
+    `locks`: the folder in which all deployments of a user find each other's. `begin_anew`: whether a new set of contracts
+    may begin where the key has sent what nothing here knows."""
 
     sender: Sender
     signer: Signer
     request: Request
     path: Path
-    locks: Path = field(default_factory=lambda: Path(gettempdir()))
+    locks: Path = field(default_factory=lambda: _choose_locks())
+    begin_anew: bool = False
 
     @property
     def chain(self) -> Chain:
@@ -109,9 +122,21 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     signer = _open_deployer(settings)
     request = make_request(arguments, network, signer.address)
     check_request(request, network)
-    _require_contracts(chain, request, network)
+    _require_contracts(chain, request)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
-    return Ground(sender, signer, request, _choose_record(out, network))
+    return Ground(sender, signer, request, _choose_record(out, network), begin_anew=arguments.begin_anew)
+
+
+def _choose_locks() -> Path:
+    """A folder of this user, the same one wherever on this machine a deployment is started."""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        home = state if state.is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home folder for locks; set XDG_STATE_HOME to a folder of this user"
+        ) from None
+    return home / "cxpt-rewards" / "locks"
 
 
 def _open_deployer(settings: Settings) -> Signer:
@@ -135,6 +160,10 @@ def open_network(settings: Settings, network: Network) -> Chain:
 def _choose_record(out: Path | None, network: Network) -> Path:
     if out is not None and out.is_dir():
         raise UsageError(f"--out {out} is a folder; give a file, such as {out / f'{network.chain_id}.json'}")
+    if out is not None and out.name.endswith(JOURNAL_ENDING):
+        raise UsageError(
+            f"--out {out} is the name of a journal; leave out {JOURNAL_ENDING}, it is written beside the record"
+        )
     return out or deployment_path(network.chain_id)
 
 
@@ -183,7 +212,7 @@ def _parse(name: str, text: str) -> Address:
         raise UsageError(f"--{name}: {error}") from None
 
 
-def _require_contracts(chain: Chain, request: Request, network: Network) -> None:
+def _require_contracts(chain: Chain, request: Request) -> None:
     """What is said to exist does, and is what it is said to be."""
     if request.token is not None:
         where = f"--token {checksum(request.token)}"
@@ -192,23 +221,7 @@ def _require_contracts(chain: Chain, request: Request, network: Network) -> None
         for fact in inspect_token(chain, request.token):
             if not fact.agrees:
                 raise UsageError(f"{where} is another token: {fact}")
-    if request.admin is not None and network.public and not chain.has_code(request.admin):
-        raise UsageError(
-            f"--admin {checksum(request.admin)}: no contract is there on {chain.where}; the admin of a public Vault is "
-            "a timelock or a multisig"
-        )
-    for fact in inspect_admin_kind(chain, request):
-        if not fact.agrees:
-            raise UsageError(
-                f"--admin {checksum(request.admin or ZERO_ADDRESS)} is {fact.observed}; give {fact.expected}; or add "
-                "--admin-unchecked if you know who can act through it"
-            )
-    for fact in inspect_admin(chain, request):
-        if not fact.agrees:
-            raise UsageError(
-                f"--admin {checksum(request.admin or ZERO_ADDRESS)}: {fact}; a key of this deployment must have no part in "
-                "its admin, let it renounce or give another admin"
-            )
+    require_fit_admin(chain, request)
 
 
 def plan_deployment(ground: Ground) -> Planned | Deployed:
@@ -227,19 +240,24 @@ def deploy(ground: Ground, on_stage: OnStage | None = None) -> Deployed:
     with _alone(ground):
         deployed = _find_deployed(ground, report)
         if deployed is not None:
-            # A run may have been killed between the record and the end of its journal.
             journal_path(ground.path).unlink(missing_ok=True)
             return deployed
         planned, journal = _prepare(ground)
         if planned.shortage is not None:
             raise ChainError(planned.shortage)
+        before = len(ground.sender.sent)
         receipts = _send_all(ground, planned.plan, journal, report)
         deployment = _describe(ground, planned.plan, receipts)
         report("verify code, roles and settings")
-        facts = verify_deployment(ground.chain, deployment)
+        facts, waiting = verify_deployment(ground.chain, deployment), _list_waiting(ground.chain, deployment)
+        if waiting and deployment.timelock is not None:
+            raise Disagreement(
+                f"operations waiting in the timelock {deployment.timelock}: expected none, observed {', '.join(waiting)}; "
+                "a new timelock has none unless the deployer's key is in other hands, see docs/runbook.md#deploying"
+            )
         write_deployment(deployment, ground.path)
         journal.remove()
-        return Deployed(deployment, ground.path, len(planned.plan.steps) - len(planned.signed), facts)
+        return Deployed(deployment, ground.path, len(set(ground.sender.sent[before:])), facts, waiting)
 
 
 def check_deployment(settings: Settings, network_name: str, out: Path | None) -> Deployed:
@@ -249,8 +267,21 @@ def check_deployment(settings: Settings, network_name: str, out: Path | None) ->
     path = _choose_record(out, network)
     if not path.exists() and read_journal(journal_path(path)) is not None:
         raise UsageError(f"the deployment is half finished, see {journal_path(path)}; run `rewards deploy` again")
-    deployment = read_deployment(path)
-    return Deployed(deployment, path, 0, verify_deployment(chain, deployment))
+    return _verify_recorded(chain, read_deployment(path), path)
+
+
+def _verify_recorded(chain: Chain, deployment: Deployment, path: Path) -> Deployed:
+    """What stands, verified. Operations wait in the timelock of every deployment that is looked after."""
+    facts = verify_deployment(chain, deployment)
+    return Deployed(deployment, path, 0, facts, _list_waiting(chain, deployment))
+
+
+def _list_waiting(chain: Chain, deployment: Deployment) -> tuple[str, ...]:
+    """The operations that wait in the admin; an admin that was not to be checked is not asked for them either."""
+    if deployment.timelock is not None:
+        return list_waiting(chain, deployment.timelock, deployment.contracts[TIMELOCK].block)
+    unchecked = Request.from_json(deployment.asked).admin_unchecked
+    return () if unchecked else list_waiting(chain, deployment.admin, 0)
 
 
 def verify_deployment(chain: Chain, deployment: Deployment) -> int:
@@ -275,7 +306,7 @@ def _alone(ground: Ground) -> Iterator[None]:
     require_writable(ground.path)
     request = ground.request
     whose = f"{checksum(request.deployer)} on chain {request.chain_id}"
-    lock = ground.locks / f"rewards-{os.getuid()}-{request.chain_id}-{request.deployer}.lock"
+    lock = ground.locks / f"{request.chain_id}-{request.deployer}.lock"
     with hold_folder(ground.path.parent), hold_key(lock, whose):
         yield
 
@@ -292,9 +323,9 @@ def _find_deployed(ground: Ground, report: OnStage) -> Deployed | None:
     if not deployment.asked:
         raise UsageError(f"{path} records a deployment that another tool made; give --out for a new one")
     _require_same(f"{path} records a deployment", Request.from_json(deployment.asked), ground.request)
+    require_recorded(ground.chain, deployment, path)
     report("verify code, roles and settings")
-    facts = verify_deployment(ground.chain, deployment)
-    return Deployed(deployment, path, 0, facts)
+    return _verify_recorded(ground.chain, deployment, path)
 
 
 def _require_same(what: str, then: Request, now: Request) -> None:
@@ -306,9 +337,10 @@ def _require_same(what: str, then: Request, now: Request) -> None:
 
 def _prepare(ground: Ground) -> tuple[Planned, Journal]:
     """The plan from where an earlier run ended, with its cost."""
+    require_nothing_waiting(ground.chain, ground.request)
     journal = _open_journal(ground)
     for step, versions in list(journal.intents.items()):
-        if any(_has_failed(ground.chain, stored) for stored in versions):
+        if any(has_failed(ground.chain, stored) for stored in versions):
             journal.forget(step)
     signed = {step: versions[0].nonce for step, versions in journal.intents.items()}
     counted = ground.chain.count_transactions(ground.request.deployer, "pending")
@@ -323,7 +355,12 @@ def _open_journal(ground: Ground) -> Journal:
     bytecodes = {name: digest_bytecode(name) for name in list_created(ground.request)}
     journal = read_journal(path)
     if journal is None or not journal.intents:
+        if not ground.begin_anew:
+            require_fresh_key(ground.chain, ground.request, ground.path)
         return Journal(path, ground.request, bytecodes)
+    if ground.begin_anew and count_unknown(ground.chain, ground.request, journal):
+        return Journal(path, ground.request, bytecodes, aside=path.with_name(f"{path.name}.{journal.next_nonce}"))
+    require_newest(ground.chain, ground.request, journal)
     _require_same(f"{path} is a half-finished deployment", journal.asked, ground.request)
     changed = [name for name, digest in bytecodes.items() if journal.bytecodes.get(name) != digest]
     if changed:
@@ -332,12 +369,6 @@ def _open_journal(ground: Ground) -> Journal:
             "program that began it, or give --out for another deployment"
         )
     return journal
-
-
-def _has_failed(chain: Chain, stored: SignedIntent) -> bool:
-    """Whether a transaction is in a block that is final, without effect; only then may its step be signed again."""
-    found = chain.find_receipt(stored.transaction)
-    return found is not None and found["status"] != 1 and found["blockNumber"] <= chain.final_block().number
 
 
 def _send_all(ground: Ground, plan: Plan, journal: Journal, report: OnStage) -> dict[str, Receipt]:
@@ -361,7 +392,7 @@ def _keep(journal: Journal, step: Step, stored: SignedIntent) -> None:
     if stored.nonce != step.nonce:
         raise ChainError(
             f"{step.purpose} was planned with nonce {step.nonce}, the chain gives {stored.nonce}: the deployer's key sent "
-            "something else meanwhile; this step was not sent, run again"
+            "something else meanwhile; this step was not sent, find out what it was and see docs/runbook.md#deploying"
         )
     journal.keep(step.name, stored)
 

@@ -1,21 +1,24 @@
 """A whole deployment: one set of contracts whatever kills the runs, nothing twice, everything verified."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from web3 import Web3
+from web3 import BaseProvider, Web3
+from web3.types import RPCEndpoint, RPCResponse
 
-from rewards.chain.client import request
+from rewards.chain.administrators import inspect_admin
+from rewards.chain.client import Chain, request
 from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.cost import bound_gas, require_instructions
 from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
 from rewards.chain.deployment import Deployment, read_deployment
-from rewards.chain.journal import hold_folder, journal_path, read_journal
-from rewards.chain.plan import digest_bytecode
+from rewards.chain.journal import hold_folder, hold_key, journal_path, read_journal
+from rewards.chain.plan import digest_bytecode, find_created_address
 from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
@@ -32,11 +35,13 @@ from tests.chain.grounds import (
     Crash,
     Moment,
     make_ground,
+    make_request,
     with_mortal_sender,
 )
 from tests.chain.networks import START, Network
 
 DEPLOYER = 8
+STRANGER = Address("0x" + "ee" * 20)
 
 
 @pytest.fixture
@@ -52,6 +57,20 @@ def count(ground: Ground) -> int:
 def ask(ground: Ground, name: str, address: Address | None, function: str, *arguments: Any) -> Any:
     assert address is not None
     return bind_contract(ground.chain.web3, name, address).functions[function](*arguments).call()
+
+
+def call_as(chain: Chain, who: Address, name: str, to: Address | None, function: str, *arguments: Any) -> None:
+    """A call as if by `who`, whatever key it has: what a thief of that key, or a passed proposal, would do."""
+    assert to is not None
+    data = bind_contract(chain.web3, name, to).encode_abi(function, list(arguments))
+    request(chain, "anvil_setBalance", [checksum(who), hex(10**20)])
+    request(chain, "anvil_impersonateAccount", [checksum(who)])
+    call = {"from": checksum(who), "to": checksum(to), "data": data, "gas": hex(10**6)}
+    sent = request(chain, "eth_sendTransaction", [call])
+    request(chain, "evm_mine")
+    found = chain.find_receipt(bytes(sent) if isinstance(sent, bytes) else bytes.fromhex(sent[2:]))
+    assert found is not None
+    assert found["status"] == 1
 
 
 def test_every_contract_stands_with_its_roles_and_the_deployer_holds_nothing(ground: Ground) -> None:
@@ -148,7 +167,8 @@ def test_killed_once_the_next_run_sends_the_rest(embedded: Network, tmp_path: Pa
     assert len(planned.signed) == number
     assert set(planned.cost.gas) == {step.name for step in planned.plan.steps[number - 1 :]}
     done = deploy(ground)
-    assert (done.sent, count(ground)) == (STEPS - number, STEPS)
+    # What was signed before goes out as well.
+    assert (done.sent, count(ground)) == (STEPS - number + 1, STEPS)
 
 
 def test_killed_between_the_record_and_the_end_of_the_journal(
@@ -294,6 +314,23 @@ def test_step_whose_fee_became_too_low_is_told_and_replaced(
     assert done.deployment.contracts["CXPTToken"].transaction == "0x" + new.transaction.hex()
 
 
+def test_replacement_is_sent_and_told(dear: tuple[Network, Callable[[int], None]], tmp_path: Path) -> None:
+    network, mine_for = dear
+    ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("sent, not mined", STEPS)))
+    mine_for(10**12)
+    assert (deploy(ground).sent, count(ground)) == (1, STEPS)
+
+
+def test_nonce_of_another_transaction_is_not_to_be_had_for_a_higher_fee(embedded: Network) -> None:
+    sender, signer = embedded.sender, embedded.signers[DEPLOYER]
+    cheap = replace(sender.sign(Intent("a gift", RICH, b""), signer), max_fee=0)
+    assert sender.is_stuck(cheap)
+    sender.send(Intent("something else", RICH, b"\x01"), signer)
+    assert not sender.is_stuck(cheap)
+
+
 def test_step_that_was_replaced_may_still_be_mined(dear: tuple[Network, Callable[[int], None]], tmp_path: Path) -> None:
     """The fee falls again before the replacement is sent."""
     network, mine_for = dear
@@ -337,10 +374,109 @@ def test_another_use_of_the_key_in_the_middle_stops_before_sending(embedded: Net
 
     with pytest.raises(ChainError, match=r"renounceRole .* planned with nonce 5, the chain gives 6") as caught:
         deploy(ground, lambda stage: disturb(stage.replace("6 of", "5 of") if "6 of" in stage else ""))
-    assert "run again" in str(caught.value)
+    assert "this step was not sent, find out what it was" in str(caught.value)
     assert count(ground) == 6
-    done = deploy(ground)
-    assert (done.sent, count(ground)) == (STEPS - 5, STEPS + 1)
+    path, who = journal_path(ground.path), checksum(ground.request.deployer)
+    told = f"{path} ends at nonce 4 of {who}, and the chain counts 6: the key has sent 1 transactions that the journal does"
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(UsageError, match=f"{told} not know; restore .* or give --begin-anew to start a new set"):
+            attempt(ground)
+    before, anew = path.read_text(), replace(ground, begin_anew=True)
+    assert isinstance(plan_deployment(anew), Planned)
+    assert ([*tmp_path.iterdir()], path.read_text()) == ([path], before)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(anew, Moment("final", 3)))
+    aside = tmp_path / f"{path.name}.5"
+    assert (aside.read_text(), count(ground)) == (before, 9)
+    done = deploy(anew)
+    assert (done.sent, count(ground)) == (STEPS - 3, 6 + STEPS)
+    assert sorted(tmp_path.iterdir()) == [ground.path, aside]
+
+
+def test_old_copy_of_a_journal_is_refused(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    path, copies = journal_path(ground.path), []
+    for number in (1, 5):
+        with pytest.raises(Crash):
+            deploy(with_mortal_sender(ground, Moment("final", number)))
+        copies.append(path.read_text())
+    path.write_text(copies[0])
+    with pytest.raises(UsageError, match=r"ends at nonce 0 of 0x\w+, and the chain counts 5: .* sent 4 transactions"):
+        deploy(ground)
+    other = make_ground(embedded, embedded.signers[DEPLOYER + 1], tmp_path)
+    embedded.sender.send(Intent("a gift", RICH, b""), other.signer)
+    embedded.sender.send(Intent("a gift", RICH, b""), other.signer)
+    with pytest.raises(UsageError, match="the deployer's key is that of"):
+        deploy(replace(other, begin_anew=True))
+    path.write_text(copies[1])
+    assert (deploy(ground).sent, count(ground)) == (STEPS - 5, STEPS)
+
+
+def test_contracts_of_the_key_that_nothing_tells_of_are_refused_in_public(
+    anvil: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path / "one")
+    ground = replace(ground, request=replace(ground.request, network="agung"))
+    anvil.sender.send(Intent("a gift", RICH, b""), ground.signer)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(replace(ground, begin_anew=True), Moment("final", 2)))
+    other = replace(ground, path=tmp_path / "two" / "record.json")
+    made = find_created_address(ground.request.deployer, count(ground) - 1)
+    told = f"has made the contract {checksum(made)} on .* by nonce {count(ground) - 1}, and neither {other.path} nor "
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(
+            UsageError, match=f"{told}{journal_path(other.path)} tells of it; .* or give --begin-anew to"
+        ):
+            attempt(other)
+    assert isinstance(plan_deployment(replace(other, begin_anew=True)), Planned)
+    assert isinstance(plan_deployment(replace(other, request=replace(other.request, network="local"))), Planned)
+    token = find_created_address(ground.request.deployer, count(ground) - 2)
+    known: dict[str, Any] = {"token": token, "admin": made, "supply_to": None, "proposers": (), "cancellers": ()}
+    known |= {"admin_unchecked": True}
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.resumption.LOOK_BACK", 2)
+        assert isinstance(plan_deployment(replace(other, request=replace(other.request, **known))), Planned)
+        anvil.sender.send(Intent("a gift", RICH, b""), ground.signer)
+        with pytest.raises(UsageError, match=told):
+            plan_deployment(other)
+        anvil.sender.send(Intent("a gift", RICH, b""), ground.signer)
+        assert isinstance(plan_deployment(other), Planned)
+
+
+def test_journal_of_another_set_beside_a_record_is_never_thrown_away(embedded: Network, tmp_path: Path) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    deploy(ground)
+    aside = ground.path.rename(tmp_path / "aside.json")
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("stored, not sent", 1)))
+    path = journal_path(ground.path)
+    aside.rename(ground.path)
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(
+            UsageError, match=f"{path} has signed a step that {ground.path} does not record, CXPTToken; "
+        ):
+            attempt(ground)
+    ground.path.rename(aside)
+    assert (deploy(ground).sent, count(ground), path.exists()) == (STEPS, 2 * STEPS, False)
+
+
+def test_call_that_was_never_mined_keeps_its_journal(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.journal.Journal.remove", lambda _: None)
+        deploy(ground)
+    journal = read_journal(journal_path(ground.path))
+    assert journal is not None
+    finished = journal.intents["renounce"]
+    journal.intents["renounce"] = (embedded.sender.sign(Intent("a gift", RICH, b""), ground.signer),)
+    journal.write()
+    with pytest.raises(UsageError, match="does not record, renounce; move the record away"):
+        deploy(ground)
+    journal.keep("renounce", *finished)
+    assert deploy(ground).sent == 0
+    assert not journal.path.exists()
 
 
 def test_nonce_that_went_to_another_transaction_is_never_replaced_by_guess(embedded: Network, tmp_path: Path) -> None:
@@ -363,6 +499,95 @@ def test_a_timelock_and_a_token_that_exist_are_used(embedded: Network, tmp_path:
     assert (done.sent, done.deployment.token, done.deployment.admin) == (3, made.token, made.timelock)
     assert (done.deployment.timelock, done.deployment.supply_transaction) == (None, None)
     assert sorted(done.deployment.contracts) == ["CXPTVault", "SubscriptionManager", "UsageEscrow"]
+
+
+# The admin that was there before, and what waits in a timelock
+
+
+def schedule(ground: Ground, timelock: Address | None, salt: int) -> str:
+    """An operation of the proposer, which does nothing; its id."""
+    operation = checksum(STRANGER), 0, b"", bytes(32), salt.to_bytes(32)
+    act = "TimelockController", timelock, "schedule"
+    call_as(ground.chain, HOLDERS["proposer"], *act, *operation, 7200)
+    return "0x" + bytes(ask(ground, "TimelockController", timelock, "hashOperation", *operation)).hex()
+
+
+def cancel(ground: Ground, timelock: Address | None, waiting: str) -> None:
+    act = "TimelockController", timelock, "cancel"
+    call_as(ground.chain, HOLDERS["canceller"], *act, bytes.fromhex(waiting[2:]))
+
+
+def test_operation_that_waits_in_a_new_timelock_keeps_it_from_being_recorded(anvil: Network, tmp_path: Path) -> None:
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path)
+    with pytest.raises(Crash):
+        deploy(with_mortal_sender(ground, Moment("final", 6)))
+    nonce = read_versions(ground, "TimelockController")[0].nonce
+    timelock = find_created_address(ground.request.deployer, nonce)
+    first, second = schedule(ground, timelock, 1), schedule(ground, timelock, 2)
+    cancel(ground, timelock, first)
+    message = (
+        f"operations waiting in the timelock {timelock}: expected none, observed {second}; a new timelock has none"
+    )
+    for _ in range(2):
+        with pytest.raises(Disagreement, match=message):
+            deploy(ground)
+        assert (ground.path.exists(), journal_path(ground.path).exists()) == (False, True)
+    cancel(ground, timelock, second)
+    done = deploy(ground)
+    assert (done.deployment.timelock, done.waiting) == (timelock, ())
+    third = schedule(ground, timelock, 3)
+    again = deploy(ground)
+    assert (again.waiting, again.facts) == ((third,), done.facts)
+    assert plan_deployment(ground) == again
+
+
+def test_operation_that_waits_in_the_admin_is_refused_before_sending(anvil: Network, tmp_path: Path) -> None:
+    timelock = deploy(make_ground(anvil, anvil.signers[DEPLOYER], tmp_path / "first")).deployment.timelock
+    changes: dict[str, Any] = {"admin": timelock, "proposers": (), "cancellers": (), "timelock_delay_s": None}
+    ground = make_ground(anvil, anvil.signers[DEPLOYER], tmp_path / "second", **changes)
+    waiting, first = schedule(ground, timelock, 1), count(ground)
+    for attempt in (deploy, plan_deployment):
+        with pytest.raises(UsageError, match=f"waiting in the timelock: expected none, observed {waiting}; execute or"):
+            attempt(ground)
+    assert count(ground) == first
+    unchecked = replace(ground, request=replace(ground.request, admin_unchecked=True))
+    assert isinstance(plan_deployment(unchecked), Planned)
+    cancel(ground, timelock, waiting)
+    assert deploy(ground).waiting == ()
+    later = schedule(ground, timelock, 2)
+    assert deploy(ground).waiting == (later,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"code": -32005, "message": "rate limit exceeded"}, "rate limit exceeded"),
+        ({"code": -32005, "message": "rate limit exceeded", "data": {"see": "our prices"}}, "rate limit exceeded"),
+        ({"code": -32005, "message": "rate limit exceeded", "data": None}, "rate limit exceeded"),
+        ({"code": -32005, "message": "rate limit exceeded", "data": "see our prices"}, "see our prices"),
+        ({"code": -32000, "message": "header not found"}, "header not found"),
+        ({"code": 3, "message": "execution reverted", "data": "0x"}, None),
+        ({"code": -32000, "message": "execution reverted"}, None),
+        ({"code": -32015, "message": "VM execution error.", "data": "Reverted 0x"}, None),
+        ({"code": -32000, "message": "VM Exception: revert", "data": {"stack": "…"}}, None),
+    ],
+)
+def test_node_that_does_not_answer_is_never_taken_for_an_admin_without_the_function(
+    answer: dict[str, Any], told: str | None
+) -> None:
+    class Node(BaseProvider):
+        def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+            if method == "eth_chainId":
+                return {"jsonrpc": "2.0", "id": 1, "result": "0x7a69"}
+            return {"jsonrpc": "2.0", "id": 1, "error": answer}  # type: ignore[typeddict-item]
+
+    chain = Chain(Web3(Node()), 31337, "a node")
+    owned = make_request(STRANGER, chain.chain_id, admin=RICH, proposers=(), cancellers=())
+    if told is None:
+        assert list(inspect_admin(chain, owned)) == []
+        return
+    with pytest.raises(ChainError, match=told):
+        list(inspect_admin(chain, owned))
 
 
 # What is refused before anything is sent
@@ -454,11 +679,47 @@ def test_two_deployments_by_one_key_never_run_at_once(embedded: Network, tmp_pat
     (lock,) = tmp_path.glob("*.lock")
     lock.unlink()
     lock.mkdir()
-    with pytest.raises(StorageError, match=f"{lock} cannot be opened: Is a directory"):
+    with pytest.raises(StorageError, match=f"the lock {lock} cannot be made: Is a directory; set XDG_STATE_HOME to a"):
         deploy(other)
 
 
-def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path) -> None:
+def test_locks_are_in_a_folder_of_this_user_alone(
+    embedded: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = make_ground(embedded, embedded.signers[DEPLOYER], tmp_path)
+
+    def place() -> Path:
+        return Ground(ground.sender, ground.signer, ground.request, ground.path).locks
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for state in ("", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+        assert place() == tmp_path / "home" / ".local" / "state" / "cxpt-rewards" / "locks"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert place() == tmp_path / "state" / "cxpt-rewards" / "locks"
+    folder = place()
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with hold_key(folder / "key", "a key"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+        with (
+            pytest.raises(StorageError, match="another deployment by a key is at work"),
+            hold_key(folder / "key", "a key"),
+        ):
+            pass
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    (tmp_path / "file").write_text("")
+    for wrong in (link / "key", tmp_path / "file" / "key"):
+        with pytest.raises(StorageError, match=f"the lock {wrong} cannot be made: "), hold_key(wrong, "a key"):
+            pass
+    monkeypatch.setattr("os.getuid", lambda: 4242)
+    told = f"{folder} belongs to user {os.geteuid()}, not 4242; set XDG_STATE_HOME to a folder of this user"
+    with pytest.raises(StorageError, match=told), hold_key(folder / "key", "a key"):
+        pass
+
+
+def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look() -> dict[str, str]:
         return {str(path): path.read_text() if path.is_file() else "" for path in tmp_path.rglob("*")}
 
@@ -475,10 +736,10 @@ def test_dry_run_writes_nothing(anvil: Network, tmp_path: Path) -> None:
     planned = plan_deployment(ground)
     assert isinstance(planned, Planned)
     assert (planned.signed, look()) == (frozenset(), before)
-    whole = journal_path(ground.path).read_text()
     ground = replace(ground, signer=anvil.signers[DEPLOYER])
-    deploy(ground)
-    journal_path(ground.path).write_text(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("rewards.chain.journal.Journal.remove", lambda _: None)
+        deploy(ground)
     before = look()
     assert isinstance(plan_deployment(ground), Deployed)
     assert look() == before
@@ -533,20 +794,6 @@ def standing(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return network, ground
 
 
-def call_as(network: Network, who: Address, name: str, to: Address | None, function: str, *arguments: Any) -> None:
-    """A call as if by `who`, whatever key it has: what a thief of that key, or a passed proposal, would do."""
-    assert to is not None
-    data = bind_contract(network.chain.web3, name, to).encode_abi(function, list(arguments))
-    request(network.chain, "anvil_setBalance", [checksum(who), hex(10**20)])
-    request(network.chain, "anvil_impersonateAccount", [checksum(who)])
-    call = {"from": checksum(who), "to": checksum(to), "data": data, "gas": hex(10**6)}
-    sent = request(network.chain, "eth_sendTransaction", [call])
-    network.mine()
-    found = network.chain.find_receipt(bytes(sent) if isinstance(sent, bytes) else bytes.fromhex(sent[2:]))
-    assert found is not None
-    assert found["status"] == 1
-
-
 def change_code(network: Network, address: Address | None, offset: int, value: bytes) -> None:
     assert address is not None
     where = Web3.to_checksum_address(checksum(address))
@@ -555,7 +802,6 @@ def change_code(network: Network, address: Address | None, offset: int, value: b
     request(network.chain, "anvil_setCode", [where, "0x" + code.hex()])
 
 
-STRANGER = Address("0x" + "ee" * 20)
 Tamper = Callable[[Network, Deployment], None]
 TAMPERED: dict[str, tuple[Tamper, str]] = {
     "code": (
@@ -575,53 +821,55 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
         "domain separator in the code of CXPTToken: expected 0x[0-9a-f]{64}, observed 0x0{64}",
     ),
     "publisher lost": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setRole", checksum(HOLDERS["publisher"]), 0),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setRole", checksum(HOLDERS["publisher"]), 0),
         f"role of {HOLDERS['publisher']} in the Vault: expected publisher, observed none",
     ),
     "publisher too many": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setRole", checksum(STRANGER), 2),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setRole", checksum(STRANGER), 2),
         f"role of {STRANGER} in the Vault: expected none, observed publisher",
     ),
     "split": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setSplit", 5000, 3000, 2000),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setSplit", 5000, 3000, 2000),
         "split of the Vault: expected 4000, 4000, 2000, observed 5000, 3000, 2000",
     ),
     "limit": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setMaxEpochAmount", 2, 5),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setMaxEpochAmount", 2, 5),
         f"limit of the user pool of the Vault: expected {1000 * 10**18}, observed 5",
     ),
     "activation delay": (
-        lambda n, d: call_as(n, d.admin, "CXPTVault", d.vault, "setActivationDelay", 3600),
+        lambda n, d: call_as(n.chain, d.admin, "CXPTVault", d.vault, "setActivationDelay", 3600),
         "activation delay of the Vault: expected 7200, observed 3600",
     ),
     "administrator of the timelock": (
-        lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "grantRole", ADMIN_ROLE, checksum(STRANGER)),
+        lambda n, d: call_as(
+            n.chain, d.admin, "TimelockController", d.timelock, "grantRole", ADMIN_ROLE, checksum(STRANGER)
+        ),
         f"administrators of the timelock: expected 0x[0-9a-f]{{40}}, observed .*{STRANGER}",
     ),
     "canceller of the timelock": (
         lambda n, d: call_as(
-            n, d.admin, "TimelockController", d.timelock, "revokeRole", CANCELLER_ROLE, checksum(SECOND_CANCELLER)
+            n.chain, d.admin, "TimelockController", d.timelock, "revokeRole", CANCELLER_ROLE, checksum(SECOND_CANCELLER)
         ),
         f"cancellers of the timelock: expected .*, {SECOND_CANCELLER}, observed 0x[0-9a-f]{{40}};",
     ),
     "delay of the timelock": (
-        lambda n, d: call_as(n, d.admin, "TimelockController", d.timelock, "updateDelay", 5),
+        lambda n, d: call_as(n.chain, d.admin, "TimelockController", d.timelock, "updateDelay", 5),
         "delay of the timelock: expected 3600, observed 5",
     ),
     "settler": (
-        lambda n, d: call_as(n, d.admin, "UsageEscrow", d.usage_escrow, "setSettler", checksum(STRANGER)),
+        lambda n, d: call_as(n.chain, d.admin, "UsageEscrow", d.usage_escrow, "setSettler", checksum(STRANGER)),
         f"settler of UsageEscrow: expected {HOLDERS['settler']}, observed {STRANGER}",
     ),
     "owner to be": (
-        lambda n, d: call_as(n, d.admin, "UsageEscrow", d.usage_escrow, "transferOwnership", checksum(STRANGER)),
+        lambda n, d: call_as(n.chain, d.admin, "UsageEscrow", d.usage_escrow, "transferOwnership", checksum(STRANGER)),
         f"pendingOwner of UsageEscrow: expected {ZERO_ADDRESS}, observed {STRANGER}",
     ),
     "price": (
-        lambda n, d: call_as(n, d.admin, "SubscriptionManager", d.subscription_manager, "setPrice", 0, 1),
+        lambda n, d: call_as(n.chain, d.admin, "SubscriptionManager", d.subscription_manager, "setPrice", 0, 1),
         f"plan 0 of SubscriptionManager: expected {95 * 10**17}, 2592000, observed 1, 2592000",
     ),
     "plan": (
-        lambda n, d: call_as(n, d.admin, "SubscriptionManager", d.subscription_manager, "addPlan", 1, 1),
+        lambda n, d: call_as(n.chain, d.admin, "SubscriptionManager", d.subscription_manager, "addPlan", 1, 1),
         "plans of SubscriptionManager: expected 2, observed 3",
     ),
 }

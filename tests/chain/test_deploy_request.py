@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import rlp
 
-from rewards.chain.networks import choose_network
+from rewards.chain.networks import Network, choose_network
 from rewards.chain.plan import find_created_address, list_created, make_plan, name_arguments
 from rewards.chain.request import Offer, Request, check_request, compare_requests
 from rewards.errors import UsageError
-from rewards.units import MAX_AMOUNT, Address, checksum, keccak
+from rewards.units import MAX_AMOUNT, SUPPLY, Address, checksum, keccak
 from tests.chain.grounds import CXPT, HOLDERS, LOCAL, PUBLIC, ROLES, make_request
 
 DEPLOYER = Address("0x" + "c1" * 20)
@@ -90,18 +90,36 @@ def test_what_no_deployment_may_have(changes: dict[str, Any], message: str) -> N
     assert message in str(caught.value)
 
 
-def test_a_public_network_needs_a_limit_of_an_epoch() -> None:
-    without = ask(timelock_delay_s=WEEK, max_epoch_amount=MAX_AMOUNT)
-    with pytest.raises(UsageError, match="no limit of an epoch is given for agung; give --max-epoch-amount CXPT"):
-        check_request(without, PUBLIC)
-    check_request(ask(max_epoch_amount=MAX_AMOUNT), LOCAL)
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (MAX_AMOUNT, "no limit of an epoch is given for agung; give --max-epoch-amount CXPT, above zero and below"),
+        (0, "--max-epoch-amount 0 for agung; give "),
+        (SUPPLY, "--max-epoch-amount 1,000,000,000 for agung; give "),
+    ],
+)
+def test_a_public_network_needs_a_limit_of_an_epoch_that_limits(limit: int, told: str) -> None:
+    with pytest.raises(UsageError, match=f"^{told}"):
+        check_request(ask(timelock_delay_s=WEEK, max_epoch_amount=limit), PUBLIC)
+    check_request(ask(max_epoch_amount=limit), LOCAL)
+    for fit in (1, SUPPLY - 1):
+        check_request(ask(timelock_delay_s=WEEK, max_epoch_amount=fit), PUBLIC)
 
 
-def test_a_week_is_shorter_on_local_alone() -> None:
-    check_request(ask(timelock_delay_s=0), LOCAL)
-    check_request(ask(timelock_delay_s=WEEK), PUBLIC)
-    with pytest.raises(UsageError, match=f"--timelock-delay {WEEK - 1} on agung: give at least {WEEK} seconds"):
-        check_request(ask(timelock_delay_s=WEEK - 1), PUBLIC)
+@pytest.mark.parametrize(
+    ("network", "least", "refused"),
+    [(LOCAL, 0, (-1, 90 * 86_400 + 1)), (PUBLIC, WEEK, (0, WEEK - 1, 90 * 86_400 + 1, 2**256))],
+)
+def test_delay_of_the_timelock_is_a_week_to_ninety_days_and_shorter_on_local_alone(
+    network: Network, least: int, refused: tuple[int, ...]
+) -> None:
+    for delay in (least, 90 * 86_400):
+        check_request(ask(timelock_delay_s=delay), network)
+    for delay in refused:
+        with pytest.raises(
+            UsageError, match=f"--timelock-delay {delay} on {network.name}: give {least} to 7776000 sec"
+        ):
+            check_request(ask(timelock_delay_s=delay), network)
 
 
 @pytest.mark.parametrize(

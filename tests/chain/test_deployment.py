@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from rewards.chain.deployment import ContractRecord, Deployment, deployment_path, read_deployment, write_deployment
+from rewards.chain.deployment import (
+    ContractRecord,
+    Deployment,
+    deployment_path,
+    read_deployment,
+    write_deployment,
+    write_durably,
+)
 from rewards.errors import UsageError
 from rewards.units import Address
 
@@ -117,3 +124,19 @@ def test_record_is_read_without_web3(tmp_path: Path) -> None:
     code = "import sys, rewards.chain.deployment; print('web3' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_writing_leaves_every_other_file_alone(tmp_path: Path) -> None:
+    others = [tmp_path / f"r.json{ending}" for ending in (".new", ".tmp", ".partial")]
+    for other in others:
+        other.write_text("another")
+    record = tmp_path / "r.json"
+    write_durably(record, "first")
+    write_durably(record, "second")
+    assert (record.read_text(), record.stat().st_mode & 0o777) == ("second", 0o644)
+    folder = tmp_path / "folder.json"
+    (folder / "full").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        write_durably(folder, "third")
+    assert {other.read_text() for other in others} == {"another"}
+    assert sorted(tmp_path.iterdir()) == sorted([*others, record, folder])

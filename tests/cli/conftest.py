@@ -44,7 +44,7 @@ Rewards = Callable[..., Said]
 def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Locks of deployers' keys of this run alone: another run on this machine has the same keys on other chains."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("locks")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 
