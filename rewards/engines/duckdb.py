@@ -26,7 +26,9 @@ _TIME_FORMAT = "'%Y-%m-%dT%H:%M:%S.%fZ'"
 
 
 class DuckDBEngine:
-    """Rolls an epoch up with DuckDB; `memory` bounds what stays in RAM ("4GB"), the rest spills to `scratch`."""
+    """Rolls an epoch up with DuckDB. `memory` ("4GB") bounds what the process holds: DuckDB gets three quarters, the frames
+    that it answers with have the rest. What does not fit spills to `scratch`, up to `spill` or nine tenths of the free
+    disk."""
 
     def __init__(
         self,
@@ -34,8 +36,10 @@ class DuckDBEngine:
         memory: str = "4GB",
         threads: int | None = None,
         on_stage: Callable[[str], None] = lambda _: None,
+        spill: str | None = None,
     ) -> None:
         self._scratch, self._memory, self._threads, self._on_stage = scratch, memory, threads, on_stage
+        self._spill = spill
 
     def reads_counted(self, path: Path) -> bool:
         """See `rewards.ports.Engine.reads_counted`."""
@@ -61,9 +65,11 @@ class DuckDBEngine:
                 )
         self._scratch.mkdir(parents=True, exist_ok=True)
         with duckdb.connect() as connection:
-            connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = {quote(self._memory)}")
+            connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = {quote(_three_quarters(self._memory))}")
             connection.execute(f"SET temp_directory = {quote(str(self._scratch))}; SET enable_progress_bar = false")
             connection.execute("SET preserve_insertion_order = false")
+            if self._spill:
+                connection.execute(f"SET max_temp_directory_size = {quote(self._spill)}")
             if self._threads:
                 connection.execute(f"SET threads = {self._threads}")
             database = _Database(connection, self._scratch / f"counted-{epoch.number}.parquet")
@@ -74,11 +80,20 @@ class DuckDBEngine:
             except duckdb.OutOfRangeException as error:
                 raise LimitError(f"epoch {epoch.number}: a sum of usage passes its bound: {one_line(error)}") from error
             except duckdb.OutOfMemoryException as error:
-                raise LimitError(
-                    f"epoch {epoch.number}: the roll-up needs more than memory {self._memory}; raise it: {one_line(error)}"
-                ) from error
+                raise LimitError(f"epoch {epoch.number}: {self._name_limit(error)}: {one_line(error)}") from error
             except duckdb.Error as error:
                 raise InputError(f"epoch {epoch.number}: the input cannot be read: {one_line(error)}") from error
+
+    def _name_limit(self, error: Exception) -> str:
+        if "max_temp_directory_size" in str(error):
+            disk = f"spill {self._spill}" if self._spill else f"the free disk under {self._scratch}"
+            return f"the roll-up needs more than memory {self._memory} and {disk}; raise memory, or give it more disk"
+        return f"the roll-up needs more than memory {self._memory}; raise it"
+
+
+def _three_quarters(memory: str) -> str:
+    number, unit = memory[:-2], memory[-2:]
+    return f"{float(number) * 0.75:.3f}{unit}"
 
 
 class _Database:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rewards.errors import InputError
 from rewards.ports import FeedFile
@@ -166,24 +168,27 @@ def _parquet_types(
     path = quote(str(file.path))
     described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
-    _check_unpacked(connection, file, path)
+    _check_unpacked(file)
     for name in _check_names(file, types, wanted, optional):
         if not _fits(wanted[name], types[name]):
             raise InputError(f"{file.path}: column {name} is {types[name]}; it must be {_WANTED[wanted[name]]}")
     return types
 
 
-def _check_unpacked(connection: duckdb.DuckDBPyConnection, file: FeedFile, path: str) -> None:
+def _check_unpacked(file: FeedFile) -> None:
     """Refuse a Parquet file that a few bytes blow up: no column may unpack to more than its values can need."""
-    found = connection.execute(
-        f"SELECT path_in_schema, total_uncompressed_size, num_values FROM parquet_metadata({path}) "
-        f"WHERE total_uncompressed_size > num_values * {2 * MAX_TEXT_BYTES} + {SLACK_BYTES} LIMIT 1"
-    ).fetchall()
-    for column, size, values in found:
-        raise InputError(
-            f"{file.path}: column {column} unpacks to {size:,} bytes for {values:,} values; "
-            f"a text has at most {MAX_TEXT_BYTES:,}; export the day again"
-        )
+    try:
+        metadata = pq.read_metadata(file.path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from error
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            if column.total_uncompressed_size > column.num_values * 2 * MAX_TEXT_BYTES + SLACK_BYTES:
+                raise InputError(
+                    f"{file.path}: column {column.path_in_schema} unpacks to {column.total_uncompressed_size:,} bytes for "
+                    f"{column.num_values:,} values; a text has at most {MAX_TEXT_BYTES:,}; export the day again"
+                )
 
 
 def lay_out_typed(

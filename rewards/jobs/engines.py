@@ -29,14 +29,15 @@ def open_engine(
     name: EngineName,
     master: str,
     memory: str,
+    spill: str | None,
     threads: int | None,
     scratch: Path,
     on_stage: Callable[[str], None],
 ) -> Engine:
-    """The engine of a run; `master` is Spark's alone, `threads` DuckDB's."""
+    """The engine of a run; `master` is Spark's alone, `threads` and `spill` DuckDB's."""
     if name == "spark":
         return SparkEngine(scratch, master, memory, on_stage)
-    return DuckDBEngine(scratch, memory, threads, on_stage)
+    return DuckDBEngine(scratch, memory, threads, on_stage, spill)
 
 
 def engine_versions(name: EngineName) -> dict[str, str]:

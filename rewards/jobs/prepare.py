@@ -63,6 +63,7 @@ class RunSettings:
     vault: VaultReader | None = None
     first_epoch: int = 0
     memory: str = "4GB"
+    spill: str | None = None
     threads: int | None = None
     finality_s: float = 0.0
     engine: EngineName = "duckdb"
@@ -82,6 +83,7 @@ def run_settings(settings: Settings, vault: "Vault | None" = None) -> RunSetting
         vault=vault,
         first_epoch=vault.deployment.first_epoch if vault else 0,
         memory=settings.memory,
+        spill=settings.spill,
         threads=settings.threads,
         finality_s=settings.finality_seconds,
         engine=settings.engine,
@@ -156,7 +158,9 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
 
     usage, heartbeats = folder.usage(), folder.heartbeats()
     scratch = workspace.data / "scratch"
-    engine = open_engine(settings.engine, settings.spark_master, settings.memory, settings.threads, scratch, clock)
+    engine = open_engine(
+        settings.engine, settings.spark_master, settings.memory, settings.spill, settings.threads, scratch, clock
+    )
     payable = add_wallets(accounts, forbidden)
 
     def read(e: Epoch, counted_before: Sequence[Path]) -> RollUp:

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     policies: Path = POLICIES
     genesis: datetime = GENESIS
     memory: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
+    spill: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(MB|GB)$")
     threads: int | None = Field(default=None, ge=1)
     engine: EngineName = "duckdb"
     spark_master: str = Field(default="local[2]", pattern=MASTERS)

@@ -637,6 +637,49 @@ def test_too_little_memory_is_a_limit_with_its_name(night: Night) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_too_little_disk_for_spilling_is_a_limit_with_its_name(night: Night) -> None:
+    # All rows are quarantined, so that whole rows are kept.
+    day = pl.DataFrame([make_row(latency_ms=-1, model="m" * 900)], schema=dict(USAGE_SCHEMA))
+    rows = day.select(pl.all().repeat_by(200_000).explode())
+    rows = rows.with_columns(request_id=pl.concat_str(pl.int_range(pl.len()).cast(pl.String), pl.lit("r")))
+    path = night.folder / "usage_records" / "2026-01-07.parquet"
+    path.parent.mkdir()
+    rows.write_parquet(path)
+    engine = DuckDBEngine(night.folder / "scratch", memory="200MB", threads=1, spill="1MB")
+    with pytest.raises(LimitError, match="more than memory 200MB and spill 1MB; raise memory, or give it more disk"):
+        engine.roll_up([feed_file(path)], night.beats, night.people, night.nodes, [], CALENDAR.epoch(0), POLICY)
+
+
+def test_a_text_too_long_is_quarantined_under_its_beginning(night: Night) -> None:
+    rows = [make_row(request_id="long", model="m" * 100_000_000), make_row(request_id="fits", model="é" * 500)]
+    rows += [make_row(request_id="just", model="é" * 500 + "m")]
+    found = night.run(feed(night, *rows))
+    assert classes(found) == {"bad_type": 2, "earning": 1}
+    for row in found.quarantine.iter_rows(named=True):
+        letter = "m" if row["request_id"] == "long" else "é"
+        assert (row["column"], row["value"], row["model"]) == ("model", letter * 100 + "…", None)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+def test_a_text_too_long_is_quarantined_in_text_formats_too(night: Night, suffix: str) -> None:
+    rows = [make_row(request_id="long", user_id="u" * 1001), make_row(request_id="fits", user_id="u" * 1000)]
+    file = write_feed(night.folder / "usage_records", "2026-01-07", rows, suffix, USAGE_SCHEMA)
+    found = night.run([file])
+    assert classes(found) == {"bad_type": 1, "earning": 1}
+    assert found.quarantine["value"].to_list() == ["u" * 100 + "…"]
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused_by_its_column(night: Night) -> None:
+    texts = [f"{number}" + "m" * (1 << 20) for number in range(140)]
+    (file,) = feed(night, *[make_row(request_id=f"r{i}", model=text) for i, text in enumerate(texts)])
+    pl.read_parquet(file.path).write_parquet(file.path, compression="zstd")
+    assert file.path.stat().st_size < 1 << 20
+    with pytest.raises(
+        InputError, match=r"2026-01-07\.parquet: column model unpacks to 1\d\d,\d\d\d,\d\d\d bytes for 140 values"
+    ):
+        night.run([file])
+
+
 # The shipped sample against a pandera model of clean rows
 
 NOT_EMPTY = pa.Check.str_length(min_value=1)
