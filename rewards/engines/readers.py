@@ -7,6 +7,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -342,6 +343,16 @@ def lay_out(
         if file.format == "csv":
             return _csv(file, number, wanted, optional)
         return _ndjson(connection, file, number, wanted, optional)
+
+
+def copy_laid_out(
+    connection: duckdb.DuckDBPyConnection, file: FeedFile, laid_out: str, columns: Iterable[str], target: Path
+) -> None:
+    """Write columns of what `lay_out` made of a file to a Parquet file; raises InputError where a row cannot be read."""
+    try:
+        connection.execute(f"COPY (SELECT {', '.join(columns)} FROM ({laid_out})) TO {quote(str(target))}")
+    except duckdb.Error as error:
+        raise find_unreadable(connection, [file], [laid_out]) or _unreadable(file, error) from error
 
 
 def plain_types(

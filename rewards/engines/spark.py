@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rewards.engines.night import USAGE_LAYOUT, Night
-from rewards.engines.readers import Dialect, find_unreadable, lay_out, lay_out_typed, one_line, plain_types, quote
+from rewards.engines.readers import (
+    Dialect,
+    copy_laid_out,
+    find_unreadable,
+    lay_out,
+    lay_out_typed,
+    one_line,
+    plain_types,
+)
 from rewards.engines.spark_session import check_installed, open_session
 from rewards.epoch import Epoch
 from rewards.errors import InputError, LimitError, RewardsError
@@ -156,7 +164,7 @@ class _Database:
                 continue
             target = self._folder / f"{name}-{number}.parquet"
             rows = lay_out(connection, file, wanted, optional, number)
-            connection.execute(f"COPY (SELECT {', '.join(columns)} FROM ({rows})) TO {quote(str(target))}")
+            copy_laid_out(connection, file, rows, columns, target)
             laid_out.append(target)
         uris = [self._uri(file.path) for file in files]
         self.load(f"files_of_{name}", pl.DataFrame({"uri": uris, "no": pl.Series(range(len(files)), dtype=pl.Int32)}))
@@ -268,7 +276,7 @@ def _split_arguments(sql: str, start: int) -> tuple[list[str], int]:
         if not is_text:
             depth += (character == "(") - (character == ")")
             if depth == 0:
-                return arguments, place + 1
+                return [argument.strip() for argument in arguments], place + 1
             if character == "," and depth == 1:
                 arguments.append("")
                 continue

@@ -137,6 +137,9 @@ def _configuration(master: str, memory: str, folder: Path) -> dict[str, str]:
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
         **({"spark.sql.shuffle.partitions": "8"} if _is_here(master) else {}),
+        # Without check-sum files and marks of success, each of which costs a process of its own (chmod).
+        "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "WARN",
