@@ -90,14 +90,23 @@ def _impossible(policy: Policy) -> list[tuple[str, str, str]]:
     ]
 
 
+def is_too_late(policy: Policy) -> str:
+    """Whether a row arrived longer after its start than rows are counted."""
+    return f"r.arrival_us > r.started_us + {policy.rows.too_late_hours * HOUR_US}"
+
+
+def has_credible_times(policy: Policy) -> str:
+    """Whether nothing is wrong with the times of a row, whatever its other values are."""
+    return f"(r.started_us IS NOT NULL AND NOT {is_in_the_future(policy)} AND NOT {is_too_late(policy)})"
+
+
 def early_rules(policy: Policy) -> list[Rule]:
     """The rules that come before repeats are looked for."""
     return [
         Rule("quarantined", "bad_type", "r.bad_column IS NOT NULL OR r.started_us IS NULL",
              "coalesce(r.bad_column, 'started_at')", "r.bad_value"),
         Rule("quarantined", "in_the_future", is_in_the_future(policy), "'started_at'", "r.started_text"),
-        Rule("quarantined", "too_late", f"r.arrival_us > r.started_us + {policy.rows.too_late_hours * HOUR_US}",
-             "'ingested_at'", "r.ingested_text"),
+        Rule("quarantined", "too_late", is_too_late(policy), "'ingested_at'", "r.ingested_text"),
     ]  # fmt: skip
 
 

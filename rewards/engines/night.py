@@ -273,7 +273,7 @@ class Night:
     def _usage_coverage(self, files: Sequence[FeedFile], rows: int) -> Coverage:
         # A feed is closed up to its newest arrival, of rows whose own times are credible: one absurd row closes
         # nothing. A feed without arrival times is whole where a day's file is there: it closes that day and its grace.
-        credible = f"({quality.first_rule(self._early)}) = -1 AND r.ingested_us <= r.day_end_us + {OVERRUN_US}"
+        credible = f"{quality.has_credible_times(self._policy)} AND r.ingested_us <= r.day_end_us + {OVERRUN_US}"
         grace = self._policy.rows.grace_minutes * quality.MINUTE_US
         end = self._epoch.end_us
         after = f"r.ingested_us >= {end} AND r.ingested_us < {end + quality.HOUR_US}"
