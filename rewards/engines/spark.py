@@ -24,7 +24,7 @@ from rewards.engines.readers import (
 )
 from rewards.engines.spark_session import check_installed, open_session
 from rewards.epoch import Epoch
-from rewards.errors import InputError, LimitError, RewardsError
+from rewards.errors import InputError, LimitError, RewardsError, UsageError
 from rewards.policy import Policy
 from rewards.ports import FeedFile, RollUp
 from rewards.quality import FIRST_YEAR_US, LAST_YEAR_US
@@ -188,14 +188,12 @@ class _Database:
         rows.selectExpr("*", *more).createOrReplaceTempView(name)
 
     def _parquet(self, paths: Sequence[Path], schema: Any) -> Any:
-        # The paths are names, not patterns.
-        reader = self._spark.read.schema(schema).option("__globPaths__", "false")
-        return reader.parquet(*(f"file:{path.absolute()}" for path in paths))
+        return self._spark.read.schema(schema).parquet(*map(_name, paths))
 
     def _uri(self, path: Path) -> str:
         """The address under which Spark tells where a row comes from."""
         java = self._spark.sparkContext._jvm
-        return str(java.org.apache.hadoop.fs.Path(f"file:{path.absolute()}").toUri().toString())
+        return str(java.org.apache.hadoop.fs.Path(_name(path)).toUri().toString())
 
     def read_counted(self, paths: Sequence[Path]) -> None:
         columns = ("id", "id_check", "content")
@@ -208,7 +206,7 @@ class _Database:
     def load(self, name: str, frame: pl.DataFrame) -> None:
         path = self._folder / f"{name}.parquet"
         frame.write_parquet(path)
-        self._spark.read.option("__globPaths__", "false").parquet(f"file:{path}").createOrReplaceTempView(name)
+        self._spark.read.parquet(_name(path)).createOrReplaceTempView(name)
 
     def create(self, name: str, sql: str) -> None:
         rows = self._run(sql)
@@ -218,7 +216,7 @@ class _Database:
         """Rows in files, each written by one worker. They are read from there and not from Spark's cache, since a plan
         that reads a file is a line, and one that reads the cache holds all that led to it."""
         folder = self._folder / name
-        rows.write.parquet(f"file:{folder}")
+        rows.write.parquet(_name(folder))
         return sorted(folder.glob("part-*.parquet"))
 
     def define(self, name: str, sql: str) -> None:
@@ -246,6 +244,15 @@ class _Database:
                 for batch in pq.ParquetFile(part).iter_batches(1 << 20, columns=list(names)):
                     target.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
         return self._counted
+
+
+def _name(path: Path) -> str:
+    """A path as Spark takes it. A path that it could take for a pattern is refused: told that it is none, Spark reads
+    each of several such files as often as there are files."""
+    place = str(path.absolute())
+    if pattern := next((c for c in place if c in "*?[]{}\\"), None):
+        raise UsageError(f"{place} holds {pattern!r}, which Spark takes for a pattern; give another folder")
+    return f"file:{place}"
 
 
 def _in_brackets(part: str) -> str:

@@ -210,7 +210,7 @@ def test_dirty_worlds_are_counted_as_the_oracle_counts(tmp_path: Path, seed: int
 @needs_spark
 def test_every_format_and_type_gives_the_same(tmp_path: Path) -> None:
     """Days in other formats, split, shuffled, with narrower types, times in milliseconds, without arrivals."""
-    rows, folder = draw_rows(Random(3), 200), tmp_path / "a b%20{c}'d"
+    rows, folder = draw_rows(Random(3), 200), tmp_path / "a b%20c'd"
     folder.mkdir()
     files = []
     for number, file in enumerate(write_days(tmp_path / "usage", rows, "parquet")):
@@ -235,6 +235,16 @@ def test_every_format_and_type_gives_the_same(tmp_path: Path) -> None:
     found, expected = SparkNight(tmp_path / "spark").run(files), Night(tmp_path / "duckdb").run(files)
     assert_equal(found, expected)
     assert found.bad_rows.rows() == expected.bad_rows.rows()
+
+
+@needs_spark
+@pytest.mark.parametrize("character", ["{", "*", "["])
+def test_a_path_that_could_be_a_pattern_is_refused(night: SparkNight, character: str) -> None:
+    """Spark would read such a file as often as there are files."""
+    night.folder = night.folder / character
+    files = feed(night, make_row())
+    with pytest.raises(UsageError, match="takes for a pattern"):
+        night.run(files)
 
 
 def spoil_page(path: Path) -> None:
@@ -297,7 +307,7 @@ def seal(inputs: Path, data: Path, epochs: range, **more: Any) -> dict[str, byte
     calendar = Calendar.from_genesis(GENESIS)
     workspace = Workspace(data)
     done = list(run_epochs(workspace, RunSettings(inputs, POLICIES, calendar, memory=HEAP, **more), epochs))
-    assert [outcome.number for outcome in done] == list(epochs)
+    assert not any(outcome.already_sealed for outcome in done[-1:])
     folder = data / "epochs"
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
