@@ -77,13 +77,16 @@ def _start(master: str, memory: str, scratch: Path) -> _Running:
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
     from pyspark.java_gateway import launch_gateway
+    from pyspark.logger import PySparkLogger
     from pyspark.sql import SparkSession
 
+    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True  # they tell on stderr what is then raised
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="spark-", dir=scratch.resolve()))
     conf = SparkConf(loadDefaults=False).setMaster(master).setAppName("CXPT Rewards")
     conf.setAll(list(_configuration(master, memory, folder).items()))
-    submit = _make_home(folder) / "bin" / "spark-submit"
+    submit = _make_home(folder, _is_here(master)) / "bin" / "spark-submit"
     log = folder / "log"
     gateway = None
     try:
@@ -159,8 +162,9 @@ def _loopback(folder: Path) -> dict[str, str]:
     }
 
 
-def _make_home(folder: Path) -> Path:
-    """A home for Spark that is links to its programs: the workers of `local-cluster` write into their home."""
+def _make_home(folder: Path, on_loopback: bool) -> Path:
+    """A home for Spark that is links to its programs: the workers of `local-cluster` write into their home, and serve
+    pages on every interface unless its settings name one."""
     found = find_spec("pyspark")
     assert found is not None
     assert found.submodule_search_locations is not None
@@ -169,6 +173,9 @@ def _make_home(folder: Path) -> Path:
     for path in Path(found.submodule_search_locations[0]).iterdir():
         if path.is_dir():
             (home / path.name).symlink_to(path)
+    if on_loopback and not (home / "conf").exists():
+        (home / "conf").mkdir()
+        (home / "conf" / "spark-env.sh").write_text(f"SPARK_LOCAL_IP={LOOPBACK}\n")
     return home
 
 

@@ -284,7 +284,7 @@ def test_a_roll_up_leaves_a_file_of_ids_that_knows_its_engine(night: SparkNight,
 
 
 @needs_spark
-def test_an_overflow_is_a_limit_and_a_bad_master_a_mistake(tmp_path: Path) -> None:
+def test_an_overflow_is_a_limit_and_a_bad_master_a_mistake(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from pyspark.errors import PySparkException
 
     engine = SparkEngine(tmp_path, "local[2]", HEAP)
@@ -297,6 +297,7 @@ def test_an_overflow_is_a_limit_and_a_bad_master_a_mistake(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="Spark does not start with master local-cluster"):
         open_session("local-cluster[1,1,64]", HEAP, tmp_path / "bad")
     assert list((tmp_path / "bad").iterdir()) == []
+    assert tuple(capfd.readouterr()) == ("", "")
 
 
 # Whole bundles
@@ -321,6 +322,14 @@ def count_tasks() -> list[int]:
     return [int(w.totalTasks()) for w in workers if w.id() != "driver"]
 
 
+def ask_java(name: str) -> str | None:
+    """A variable of the environment in which Spark runs."""
+    from pyspark import SparkContext
+
+    value: str | None = SparkContext._jvm.java.lang.System.getenv(name)
+    return value
+
+
 @needs_spark
 def test_bundles_of_the_sample_have_duckdbs_bytes(repository: Path, tmp_path: Path) -> None:
     inputs = repository / "data" / "sample"
@@ -329,6 +338,7 @@ def test_bundles_of_the_sample_have_duckdbs_bytes(repository: Path, tmp_path: Pa
     assert found == expected and found
     tasks = count_tasks()
     assert len(tasks) == 2 and min(tasks) > 0
+    assert ask_java("SPARK_LOCAL_IP") == "127.0.0.1"
     record = (tmp_path / "spark" / "provenance" / "1" / "record.json").read_text()
     assert '"engine": "spark"' in record and '"pyspark": "4.3.0"' in record
 
