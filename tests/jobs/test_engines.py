@@ -17,7 +17,7 @@ def test_duckdb_is_the_engine_unless_another_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("REWARDS_ENGINE", "spark")
     monkeypatch.setenv("REWARDS_SPARK_MASTER", "spark://host:7077")
     assert (load_settings().engine, load_settings().spark_master) == ("spark", "spark://host:7077")
-    engine = open_engine("duckdb", "local[2]", "1GB", 1, tmp_path, lambda _: None)
+    engine = open_engine("duckdb", "local[2]", "1GB", None, 1, tmp_path, lambda _: None)
     assert isinstance(engine, DuckDBEngine)
     assert set(engine_versions("duckdb")) == {"duckdb"}
 
