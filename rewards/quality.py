@@ -5,11 +5,12 @@ An engine lays usage rows out as `r` (texts as they came, integers as BIGINT, `f
 microseconds since 1970: `started_us`, `ingested_us`, and `arrival_us`, which is never null), with `bad_column` and
 `bad_value` for what did not parse. It joins `p` (provisions; `provider_is_user` is null where the provider has no
 account), `ua` (the user's account), and `k` (what is known of an id: `contents` in this epoch, `place` among equal
-rows, `counted_before`: null, 'same' or 'other'). `wallet_no` is one number for one wallet, `reference_fee_<i>` of `p`
-the fee in CXPT at which a request to the policy's endpoint i has full weight.
+rows, `counted_before`: null, 'same' or 'other'). `wallet_no` is one number for one wallet, `reference_fee_e8_<i>` of
+`p` the fee at which a request to the policy's endpoint i has full weight. What a row says by itself is asked once, before
+any join (`said`): `endpoint_no`, `tier_no`, `fee_e8`, each null where it is no value of the page's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rewards.epoch import Epoch
@@ -36,7 +37,7 @@ class Rule:
     value: str = "NULL"
 
 
-def _quoted(names: tuple[str, ...] | list[str]) -> str:
+def _quoted(names: Iterable[str]) -> str:
     return ", ".join("'" + n.replace("'", "''") + "'" for n in names)
 
 
@@ -86,7 +87,7 @@ def _impossible(policy: Policy) -> list[tuple[str, str, str]]:
         ("r.input_tokens < 0", "'input_tokens'", "CAST(r.input_tokens AS STRING)"),
         ("r.output_tokens < 0", "'output_tokens'", "CAST(r.output_tokens AS STRING)"),
         ("NOT r.status_code BETWEEN 100 AND 599", "'status_code'", "CAST(r.status_code AS STRING)"),
-        (f"NOT r.fee BETWEEN 0 AND {MAX_FEE_E8 // E8_PER_CXPT}", "'fee_cxpt'", "r.fee_text"),
+        ("r.fee_e8 IS NULL", "'fee_cxpt'", "r.fee_text"),
     ]
 
 
@@ -112,7 +113,7 @@ def early_rules(policy: Policy) -> list[Rule]:
 
 def row_rules(policy: Policy) -> list[Rule]:
     """Every rule in the page's order; the first whose condition holds names the row, a row without one earns."""
-    return [*early_rules(policy), *repeat_rules(), *late_rules(policy)]
+    return [*early_rules(policy), *repeat_rules(), *said_rules(), *joined_rules(policy)]
 
 
 def repeat_rules() -> list[Rule]:
@@ -124,16 +125,22 @@ def repeat_rules() -> list[Rule]:
     ]
 
 
-def late_rules(policy: Policy) -> list[Rule]:
-    """The rules that name a row by itself alone, after repeats."""
-    missing, impossible = _missing(), _impossible(policy)
+def said_rules() -> list[Rule]:
+    """The rules after repeats that name a row by what it says."""
+    missing = _missing()
+    return [
+        Rule("quarantined", "missing_value", " OR ".join(c for c, _ in missing), _first_of(missing)),
+        Rule("quarantined", "unknown_endpoint", "r.endpoint_no IS NULL", "'endpoint'", "r.endpoint"),
+        Rule("quarantined", "unknown_tier", "r.tier_no IS NULL", "'service_tier'", "r.service_tier"),
+    ]
+
+
+def joined_rules(policy: Policy) -> list[Rule]:
+    """The rules that name a row by its provision and account, and what follows them."""
+    impossible = _impossible(policy)
     started = "r.started_us"
     provider_side, user_side = earns_provider(), earns_user()
     return [
-        Rule("quarantined", "missing_value", " OR ".join(c for c, _ in missing), _first_of(missing)),
-        Rule("quarantined", "unknown_endpoint", f"r.endpoint NOT IN ({_quoted(list(policy.endpoints))})",
-             "'endpoint'", "r.endpoint"),
-        Rule("quarantined", "unknown_tier", f"r.service_tier NOT IN ({_quoted(TIERS)})", "'service_tier'", "r.service_tier"),
         Rule("quarantined", "unknown_provision", "p.provision_id IS NULL OR p.provider_is_user IS NULL",
              "'provision_id'", "r.provision_id"),
         Rule("quarantined", "wrong_kind", "coalesce(ua.is_provider, FALSE) OR p.provider_is_user",
@@ -167,23 +174,30 @@ def first_rule(rules: Sequence[tuple[int, Rule]], otherwise: str = "-1") -> str:
     )
 
 
-def endpoint_no(policy: Policy) -> str:
-    """Which of the policy's endpoints, counted from 0; null for another."""
-    return _first_of([(f"r.endpoint = {_quoted([name])}", str(i)) for i, name in enumerate(policy.endpoints)])
+def said(policy: Policy) -> dict[str, str]:
+    """SQL of what a row says, by name, null for what is no value of the page's: which of the policy's endpoints and of the
+    tiers, counted from 0, and the fee in units of 10⁻⁸ CXPT."""
+    # As DECIMAL(18, 8), a machine word, a fee below 100 CXPT is multiplied in a twentieth of the time.
+    small, wide = (f"CAST({fee} * {E8_PER_CXPT} AS BIGINT)" for fee in ("CAST(r.fee AS DECIMAL(18, 8))", "r.fee"))
+    most = MAX_FEE_E8 // E8_PER_CXPT
+    return {
+        "endpoint_no": f"CAST({_place('r.endpoint', policy.endpoints)} AS SMALLINT)",
+        "tier_no": f"CAST({_place('r.service_tier', TIERS)} AS SMALLINT)",
+        "fee_e8": f"CASE WHEN r.fee BETWEEN 0 AND 100 THEN {small} WHEN r.fee BETWEEN 0 AND {most} THEN {wide} END",
+    }
+
+
+def _place(column: str, names: Iterable[str]) -> str:
+    return _first_of([(f"{column} = {_quoted([name])}", str(i)) for i, name in enumerate(names)])
 
 
 def weight(policy: Policy) -> str:
-    """A request's weight from its fee and the reference fee of its endpoint and provision's tier; 0 for a bad fee."""
-    reference = _first_of(
-        [(f"r.endpoint = {_quoted([name])}", f"p.reference_fee_{i}") for i, name in enumerate(policy.endpoints)]
-    )
-    # DECIMAL(18, 8) is a machine word, in which multiplying and rounding cost a twentieth.
-    small = f"CAST(CAST(r.fee AS DECIMAL(18, 8)) * {E8_PER_CXPT} AS BIGINT)"
-    fee_e8 = f"CASE WHEN r.fee < 100 THEN {small} ELSE CAST(r.fee * {E8_PER_CXPT} AS BIGINT) END"
-    reference_e8 = f"CAST({reference} * {E8_PER_CXPT} AS BIGINT)"
+    """A request's weight from its fee and the reference fee of its endpoint and provision's tier; 0 where one is
+    missing."""
+    reference = _first_of([(f"r.endpoint_no = {i}", f"p.reference_fee_e8_{i}") for i in range(len(policy.endpoints))])
     return (
-        f"CASE WHEN r.fee < 0 THEN 0 WHEN r.fee >= {reference} THEN {BP} "
-        f"WHEN r.fee < {reference} THEN whole(({fee_e8}) * {BP}, {reference_e8}) ELSE 0 END"
+        f"CASE WHEN r.fee_e8 >= {reference} THEN {BP} "
+        f"WHEN r.fee_e8 < {reference} THEN whole(r.fee_e8 * {BP}, {reference}) ELSE 0 END"
     )
 
 

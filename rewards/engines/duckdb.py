@@ -1,12 +1,11 @@
 """The default engine: DuckDB rolls an epoch up, out of core."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import polars as pl
 
 from rewards.engines.night import Night
@@ -108,18 +107,30 @@ class _Database:
         connection.execute(f"CREATE TEMP MACRO time_text(us) AS {shown}")
 
     def read_feed(self, usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile]) -> None:
-        parts = []
-        for number, file in enumerate(usage):
-            rows = lay_out(self._db, file, USAGE_COLUMNS, frozenset({"ingested_at"}), number)
-            ends = f"coalesce(ingested_us, {file.day_end_us}) AS arrival_us, {file.day_end_us} AS day_end_us"
-            parts.append(f"SELECT *, {ends} FROM ({rows})")
-        self._define_union("feed", usage, parts)
+        self._usage = usage
+        self._rows = [
+            lay_out(self._db, file, USAGE_COLUMNS, frozenset({"ingested_at"}), number)
+            for number, file in enumerate(usage)
+        ]
+        self._define_union("feed", usage, self._with_ends(self._rows))
         parts = [
             f"SELECT provision_id, probed_us, ok, {file.day_end_us} AS day_end_us "
             f"FROM ({lay_out(self._db, file, HEARTBEAT_COLUMNS)})"
             for file in heartbeats
         ]
         self._define_union("beats", heartbeats, parts)
+
+    def _with_ends(self, rows: Iterable[str]) -> list[str]:
+        ends = [(of_file, file.day_end_us) for file, of_file in zip(self._usage, rows, strict=True)]
+        return [
+            f"SELECT *, coalesce(ingested_us, {end}) AS arrival_us, {end} AS day_end_us FROM ({r})" for r, end in ends
+        ]
+
+    def define_picked(self, name: str, table: str) -> None:
+        """Asked of each file by itself, the rows are chosen before they are laid out."""
+        picked = f"s.file_row_number IN (SELECT row_number FROM {table} WHERE file_no ="
+        chosen = [f"{of_file} WHERE {picked} {number})" for number, of_file in enumerate(self._rows)]
+        self.define(name, " UNION ALL ".join(self._with_ends(chosen)))
 
     def _define_union(self, name: str, files: Sequence[FeedFile], parts: list[str]) -> None:
         self.define(name, " UNION ALL ".join(parts))
@@ -150,17 +161,16 @@ class _Database:
         return pl.DataFrame(self._db.sql(sql).to_arrow_table())
 
     def create_doubled(self, name: str, table: str, condition: str) -> None:
-        """By sorting the ids of one range after the other: three times as fast as grouping, and a tenth of its memory."""
+        """By sorting the ids of one range after the other: several times as fast as grouping, and a tenth of its memory."""
         rows = self._db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
         ranges = -(-rows // IDS_AT_ONCE) or 1
         width = -(-(2**64) // ranges)
         doubled = []
         for first in range(0, 2**64, width):
             inside = f"AND id BETWEEN {first} AND {min(first + width, 2**64) - 1}" if ranges > 1 else ""
-            found = self._db.execute(f"SELECT id FROM {table} r WHERE {condition} {inside}").fetchnumpy()["id"]
-            ids = np.sort(np.ma.getdata(found))
-            doubled.append(np.unique(ids[1:][ids[1:] == ids[:-1]]))
-        self.load(name, pl.DataFrame({"id": np.concatenate(doubled)}))
+            ids = self.query(f"SELECT id FROM {table} r WHERE {condition} {inside}")["id"].sort()
+            doubled.append(ids.filter(ids == ids.shift()).unique())
+        self.load(name, pl.concat(doubled).to_frame())
 
     def digest(self, columns: Sequence[str]) -> str:
         return f"hash({', '.join(columns)})"

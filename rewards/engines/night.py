@@ -6,12 +6,14 @@
     suspects ids that occur more than once, here or in the epochs before
     wide     whole rows whose id is a suspect or whose content is shown: a few in a hundred
     k        the rules of repeats for rows of `wide`, from their exact contents
-    named    r with the rule that holds in the end
+    named    r with the rule that holds in the end, to sum up: a row that a repeat's rule names is there once more with
+             everything negative, which takes it back, and once under that rule
 
 `file_no` and `row_number` name a row; nothing depends on their order but which of two equal rows is called the repeat.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,9 +21,9 @@ import polars as pl
 
 from rewards import quality
 from rewards.epoch import Epoch
-from rewards.policy import BP, Policy
+from rewards.policy import BP, TIERS, Policy
 from rewards.ports import Counts, Coverage, FeedFile, RollUp
-from rewards.schemas import HEARTBEATS_ROLLUP, MAX_FEE_E8, QUARANTINE, ROLLUP, USAGE_COLUMNS
+from rewards.schemas import HEARTBEATS_ROLLUP, LATE, QUARANTINE, ROLLUP, USAGE_COLUMNS
 
 OVERRUN_US = 24 * quality.HOUR_US
 """How far past the end of its day a file's times are believed: the newest file may go on into the next day."""
@@ -61,6 +63,25 @@ _CONTENT = [_COLUMNS.get(n, n) for n in USAGE_COLUMNS if n != "ingested_at"]
 PARTS = ("latency", "provision", "provision_not_counted", "user", "user_not_counted")
 """Of the roll-up, in their order."""
 
+_SUMS = {
+    "subject_no": "INT",
+    "user_id": "STRING",
+    "endpoint_no": "SMALLINT",
+    "slot": "SMALLINT",
+    "rule": "SMALLINT",
+    "weight": "BIGINT",
+    "fee_e8": "DECIMAL(38, 0)",
+}
+_NOTHING = {
+    "subject_no": "NULL",
+    "user_id": "NULL",
+    "endpoint_no": "-1",
+    "slot": "0",
+    "rule": "-1",
+    "weight": "0",
+    "fee_e8": "0",
+}
+
 T = TypeVar("T")
 
 
@@ -74,6 +95,10 @@ class Database(Protocol):
 
     def read_counted(self, paths: Sequence[Path]) -> None:
         """Make `known` (id, id_check, content): the rows that epochs before have counted."""
+        ...
+
+    def define_picked(self, name: str, table: str) -> None:
+        """Give the rows of `feed` that a table picks, by file_no and row_number, a name."""
         ...
 
     def load(self, name: str, frame: pl.DataFrame) -> None: ...
@@ -105,11 +130,13 @@ class Night:
     def __init__(self, database: Database, epoch: Epoch, policy: Policy, on_stage: Callable[[str], None]) -> None:
         self._db, self._epoch, self._policy, self._on_stage = database, epoch, policy, on_stage
         self._rules = quality.row_rules(policy)
-        early, repeats = quality.early_rules(policy), quality.repeat_rules()
-        numbered = list(enumerate(self._rules))
-        self._early, self._repeats = numbered[: len(early)], numbered[len(early) : len(early) + len(repeats)]
-        self._alone = self._early + numbered[len(early) + len(repeats) :]
-        self._quarantining = _list(i for i, rule in numbered if rule.group == "quarantined")
+        numbered = iter(enumerate(self._rules))
+        self._early = list(islice(numbered, len(quality.early_rules(policy))))
+        self._repeats = list(islice(numbered, len(quality.repeat_rules())))
+        self._said = self._early + list(islice(numbered, len(quality.said_rules())))
+        self._joined = list(numbered)
+        self._columns_said = ", ".join(f"{sql} AS {name}" for name, sql in quality.said(policy).items())
+        self._quarantining = _list(i for i, rule in enumerate(self._rules) if rule.group == "quarantined")
 
     def run(
         self,
@@ -155,45 +182,53 @@ class Night:
             pl.col("registered_at").dt.timestamp("us").alias("registered_us"),
             pl.col("retired_at").dt.timestamp("us").alias("retired_us"),
         )
+        tier = pl.col("service_tier")
         fees = [
-            pl.col("service_tier")
-            .replace_strict(dict(numbers.reference_fee_e8), default=None, return_dtype=pl.Decimal(20, 0))
-            .cast(pl.Decimal(38, 8))
-            .truediv(quality.E8_PER_CXPT)
-            .cast(pl.Decimal(20, 8))
-            .alias(f"reference_fee_{i}")
+            tier.replace_strict(dict(numbers.reference_fee_e8), default=None, return_dtype=pl.Int64).alias(
+                f"reference_fee_e8_{i}"
+            )
             for i, numbers in enumerate(self._policy.endpoints.values())
         ]
+        tier_no = tier.replace_strict({name: i for i, name in enumerate(TIERS)}, default=None, return_dtype=pl.Int16)
         told = ("provider_is_user", "provider_suspended_us", "provider_wallet_no")
         nodes = nodes.join(of_provider.rename({"wallet_no": "provider_wallet_no"}), on="provider_id", how="left")
-        self._db.load("provisions", nodes.select("provision_id", "provision_no", "service_tier", *times, *told, *fees))
+        self._db.load("provisions", nodes.select("provision_id", "provision_no", *times, *told, *fees, tier_no=tier_no))
         self._accounts, self._provisions = people["account_id"], nodes["provision_id"]
 
     def _read_rows(self) -> None:
-        """The one pass over every column of every row."""
+        """The one pass over every column of every row. What a row says by itself comes before the joins, where texts that
+        repeat are still numbers of a dictionary."""
         placed = quality.placed_us(self._policy)
         inside = f"r.started_us >= {self._epoch.start_us} AND r.started_us < {self._epoch.end_us}"
-        slot = f"CASE WHEN {quality.is_late(self._epoch)} THEN -1 ELSE {quality.hour_of_day()} END"
+        slot = f"CASE WHEN {quality.is_late(self._epoch)} THEN {LATE} ELSE {quality.hour_of_day()} END"
+        content = self._db.digest([f"r.{c}" for c in _CONTENT if c != "request_id"])
         self._db.create(
             "r",
-            f"""SELECT r.file_no, r.row_number,
-                CASE WHEN r.request_id <> '' THEN {self._db.digest(["r.request_id"])} END AS id,
-                {self._db.digest(["'#' || r.request_id"])} AS id_check,
-                {self._db.digest([f"r.{c}" for c in _CONTENT if c != "request_id"])} AS content,
-                CAST({quality.first_rule(self._alone)} AS TINYINT) AS rule,
-                {quality.is_late(self._epoch)} AS late,
+            f"""WITH laid_out AS (
+                SELECT r.*, {self._columns_said} FROM feed r
+                WHERE {placed} >= {self._epoch.start_us} AND {placed} < {self._epoch.end_us}
+            ), said AS (
+                SELECT r.file_no, r.row_number,
+                    CASE WHEN r.request_id <> '' THEN {self._db.digest(["r.request_id"])} END AS id,
+                    {self._db.digest(["'#' || r.request_id"])} AS id_check, {content} AS content,
+                    CAST({quality.first_rule(self._said)} AS SMALLINT) AS rule,
+                    CAST({quality.latency_bucket(self._policy)} AS SMALLINT) AS bucket,
+                    r.started_us, r.user_id, r.provision_id, r.endpoint_no, r.tier_no, r.fee_e8, r.latency_ms,
+                    r.input_tokens, r.output_tokens, r.status_code
+                FROM laid_out r
+            )
+            SELECT r.file_no, r.row_number, r.id, r.id_check, r.content,
+                CAST(CASE WHEN r.rule >= 0 THEN r.rule ELSE {quality.first_rule(self._joined)} END AS SMALLINT) AS rule,
                 CAST(CASE WHEN {inside} THEN whole(r.started_us - {self._epoch.start_us}, {quality.HOUR_US}) END AS INT)
                     AS hour_of_epoch,
                 {quality.earns_provider()} AS earns_provider, {quality.earns_user()} AS earns_user,
-                coalesce(r.service_tier <> p.service_tier, FALSE) AS tier_differs,
+                coalesce(r.tier_no <> p.tier_no, FALSE) AS tier_differs,
                 p.provision_no, ua.account_no, CASE WHEN ua.account_no IS NULL THEN r.user_id END AS user_id,
-                CAST({quality.endpoint_no(self._policy)} AS SMALLINT) AS endpoint_no, CAST({slot} AS SMALLINT) AS slot,
-                CAST({quality.weight(self._policy)} AS SMALLINT) AS weight,
-                CAST({quality.latency_bucket(self._policy)} AS SMALLINT) AS bucket,
-                CAST(CASE WHEN r.fee BETWEEN 0 AND {MAX_FEE_E8 // quality.E8_PER_CXPT} THEN r.fee END AS DECIMAL(18, 8)) AS fee
-            FROM feed r LEFT JOIN provisions p ON p.provision_id = r.provision_id
-                LEFT JOIN accounts ua ON ua.account_id = r.user_id
-            WHERE {placed} >= {self._epoch.start_us} AND {placed} < {self._epoch.end_us}""",
+                r.endpoint_no, CAST({slot} AS SMALLINT) AS slot,
+                CAST({quality.weight(self._policy)} AS SMALLINT) AS weight, r.bucket,
+                CAST(r.fee_e8 AS DECIMAL(18, 0)) AS fee_e8
+            FROM said r LEFT JOIN provisions p ON p.provision_id = r.provision_id
+                LEFT JOIN accounts ua ON ua.account_id = r.user_id""",
         )
 
     def _find_repeats(self) -> None:
@@ -207,10 +242,11 @@ class Night:
             f"""SELECT r.file_no, r.row_number, r.id, r.id_check, r.content, r.rule, s.id IS NOT NULL AND {timely} AS suspect
             FROM r LEFT JOIN suspects s ON s.id = r.id WHERE r.rule IN ({self._quarantining}) OR s.id IS NOT NULL""",
         )
+        self._db.define_picked("rows_picked", "picked")
         listed = ", ".join(f"f.{name}" for name in USAGE_LAYOUT)
         self._db.create(
             "wide",
-            f"""SELECT {listed}, d.id, d.id_check, d.content, d.rule, d.suspect FROM feed f JOIN picked d
+            f"""SELECT {listed}, d.id, d.id_check, d.content, d.rule, d.suspect FROM rows_picked f JOIN picked d
                 ON d.file_no = f.file_no AND d.row_number = f.row_number""",
         )
         content = ", ".join(_CONTENT)
@@ -234,11 +270,20 @@ class Night:
                 SELECT file_no, row_number, {quality.first_rule(self._repeats, "NULL")} AS rule FROM k
             ) named WHERE rule IS NOT NULL""",
         )
-        kept = "late, hour_of_epoch, earns_provider, earns_user, tier_differs, provision_no, account_no, user_id, endpoint_no"
+        same = "earns_provider, earns_user, tier_differs, provision_no, account_no, user_id, endpoint_no, slot, bucket"
+        sums = ("weight", "fee_e8")
+        changed = ", ".join(f"r.{name}" for name in (*same.split(", "), *sums))
+        self._db.create(
+            "changed",
+            f"""SELECT r.rule AS rule_before, k.rule, {changed}
+            FROM r JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number""",
+        )
+        once, back = "CAST(1 AS SMALLINT) AS n", "CAST(-1 AS SMALLINT) AS n"
         self._db.define(
             "named",
-            f"""SELECT r.id, r.id_check, r.content, coalesce(k.rule, r.rule) AS rule, {kept}, slot, weight, bucket, fee
-            FROM r LEFT JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number""",
+            f"""SELECT rule, {once}, {same}, {", ".join(sums)} FROM r
+            UNION ALL SELECT rule_before AS rule, {back}, {same}, -weight AS weight, -fee_e8 AS fee_e8 FROM changed
+            UNION ALL SELECT rule, {once}, {same}, {", ".join(sums)} FROM changed""",
         )
 
     def _heartbeats(self, files: Sequence[FeedFile]) -> tuple[pl.DataFrame, Coverage, dict[str, int]]:
@@ -253,13 +298,14 @@ class Night:
         ).to_dicts()
         rows = int(odd.pop("inside"))
         frame = self._db.query(
-            """SELECT provision_id, count(*) AS heartbeats, count(*) FILTER (WHERE ok) AS ok FROM (
-                SELECT b.provision_id, b.probed_us, bool_and(coalesce(b.ok, FALSE)) AS ok
+            """SELECT provision_no, count(*) AS heartbeats, count(*) FILTER (WHERE ok) AS ok FROM (
+                SELECT p.provision_no, b.probed_us, bool_and(coalesce(b.ok, FALSE)) AS ok
                 FROM probes b JOIN provisions p ON p.provision_id = b.provision_id
                 WHERE b.probed_us >= p.registered_us AND coalesce(b.probed_us < p.retired_us, TRUE)
-                GROUP BY b.provision_id, b.probed_us
-            ) once GROUP BY provision_id"""
+                GROUP BY p.provision_no, b.probed_us
+            ) once GROUP BY provision_no"""
         )
+        frame = frame.with_columns(provision_id=self._provisions.gather(frame["provision_no"]))
         hours = self._db.query(
             f"SELECT DISTINCT whole(probed_us - {start}, {quality.HOUR_US}) FROM probes WHERE {inside}"
         )
@@ -293,9 +339,11 @@ class Night:
 
     def _counts(self) -> Counts:
         found = self._db.query(
-            """SELECT rule, count(*) AS seen, count(*) FILTER (WHERE late) AS late,
-                count(*) FILTER (WHERE tier_differs) AS differing, CAST(sum(fee) AS DECIMAL(38, 8)) AS fee
-            FROM named GROUP BY rule"""
+            f"""SELECT rule, CAST(sum(n) AS BIGINT) AS seen,
+                CAST(coalesce(sum(n) FILTER (WHERE slot = {LATE}), 0) AS BIGINT) AS late,
+                CAST(coalesce(sum(n) FILTER (WHERE tier_differs), 0) AS BIGINT) AS differing,
+                CAST(sum(fee_e8) AS DECIMAL(38, 0)) AS fee_e8
+            FROM named GROUP BY rule HAVING sum(n) > 0"""
         ).to_dicts()
         by_rule = {int(row["rule"]): row for row in found}
         groups: dict[str, dict[str, int]] = {"quarantined": {}, "not_earning": {}, "repeated": {}}
@@ -303,7 +351,7 @@ class Night:
             if index in by_rule:
                 reasons = groups[rule.group]
                 reasons[rule.reason] = reasons.get(rule.reason, 0) + int(by_rule[index]["seen"])
-        earning = by_rule.get(-1, {"seen": 0, "differing": 0, "fee": 0})
+        earning = by_rule.get(-1, {"seen": 0, "differing": 0, "fee_e8": 0})
         return Counts(
             earning=int(earning["seen"]),
             not_earning=groups["not_earning"],
@@ -311,7 +359,7 @@ class Night:
             quarantined=groups["quarantined"],
             late=sum(int(row["late"]) for row in found),
             tier_mismatch=int(earning["differing"]),
-            earning_fee_e8=int(earning["fee"] * quality.E8_PER_CXPT),
+            earning_fee_e8=int(earning["fee_e8"]),
         )
 
     def _reason(self) -> str:
@@ -320,83 +368,34 @@ class Night:
 
     def _rollup(self) -> pl.DataFrame:
         """The sums under numbers, which sort and travel lightly, then under their names."""
-        fee_e8 = f"CAST(CAST(sum(fee) AS DECIMAL(38, 8)) * {quality.E8_PER_CXPT} AS DECIMAL(38, 0)) AS fee_e8"
-        nothing = "CAST(0 AS BIGINT) AS weight, CAST(0 AS DECIMAL(38, 0)) AS fee_e8"
-        nobody, no_endpoint = "CAST(NULL AS STRING) AS user_id", "CAST(-1 AS SMALLINT) AS endpoint_no"
+        fee = {"fee_e8": "sum(fee_e8)"}
+        both = fee | {"weight": "sum(weight)"}
+        provider, user = "rule = -1 AND earns_provider", "rule = -1 AND earns_user AND account_no IS"
+        late = {"slot": f"CASE WHEN slot = {LATE} THEN slot ELSE 0 END"}
         # Rows that earn one side nothing though no rule names them are suspended on that side.
         names = [rule.reason for rule in self._rules]
         same = " ".join(f"WHEN {i} THEN {names.index(name)}" for i, name in enumerate(names) if names.index(name) != i)
-        reason = f"CASE rule {same} WHEN -1 THEN {names.index('suspended')} ELSE rule END"
-        late = "CAST(CASE WHEN late THEN -1 ELSE 0 END AS SMALLINT) AS slot"
-        zero = "CAST(0 AS SMALLINT) AS slot"
-        columns = "{part} AS part, {no} AS subject_no, {user}, {endpoint}, {slot}, {rule} AS rule, count(*) AS requests, {sums}"
+        reason = {"rule": f"CASE rule {same} WHEN -1 THEN {names.index('suspended')} ELSE rule END"}
+        provision, account = {"subject_no": "provision_no"}, {"subject_no": "account_no"}
+        of_endpoint = provision | {"endpoint_no": "endpoint_no"}
+        full = f"slot <> {LATE} AND abs(weight) = {BP}"
         sums = [
-            f"""SELECT {
-                columns.format(
-                    part=1,
-                    no="provision_no",
-                    user=nobody,
-                    endpoint="endpoint_no",
-                    slot="slot",
-                    rule=-1,
-                    sums=f"CAST(sum(weight) AS BIGINT) AS weight, {fee_e8}",
-                )
-            }
-                FROM named WHERE rule = -1 AND earns_provider GROUP BY provision_no, endpoint_no, slot""",
-            f"""SELECT {
-                columns.format(
-                    part=0,
-                    no="provision_no",
-                    user=nobody,
-                    endpoint="endpoint_no",
-                    slot="bucket AS slot",
-                    rule=-1,
-                    sums=nothing,
-                )
-            }
-                FROM named WHERE rule = -1 AND earns_provider AND NOT late AND weight = {BP}
-                GROUP BY provision_no, endpoint_no, bucket""",
-            f"""SELECT {
-                columns.format(
-                    part=3,
-                    no="account_no",
-                    user=nobody,
-                    endpoint=no_endpoint,
-                    slot=late,
-                    rule=-1,
-                    sums=f"CAST(0 AS BIGINT) AS weight, {fee_e8}",
-                )
-            }
-                FROM named WHERE rule = -1 AND earns_user AND account_no IS NOT NULL GROUP BY account_no, late""",
-            f"""SELECT {
-                columns.format(
-                    part=3,
-                    no="CAST(NULL AS INT)",
-                    user="user_id",
-                    endpoint=no_endpoint,
-                    slot=late,
-                    rule=-1,
-                    sums=f"CAST(0 AS BIGINT) AS weight, {fee_e8}",
-                )
-            }
-                FROM named WHERE rule = -1 AND earns_user AND account_no IS NULL GROUP BY user_id, late""",
-            f"""SELECT {
-                columns.format(
-                    part=2, no="provision_no", user=nobody, endpoint=no_endpoint, slot=zero, rule=reason, sums=nothing
-                )
-            }
-                FROM named WHERE provision_no IS NOT NULL AND (rule >= 0 OR NOT earns_provider)
-                GROUP BY provision_no, {reason}""",
-            f"""SELECT {
-                columns.format(
-                    part=4, no="account_no", user=nobody, endpoint=no_endpoint, slot=zero, rule=reason, sums=nothing
-                )
-            }
-                FROM named WHERE account_no IS NOT NULL AND (rule >= 0 OR NOT earns_user) GROUP BY account_no, {
-                reason
-            }""",
+            self._sum_up(1, provider, of_endpoint | {"slot": "slot"}, both),
+            self._sum_up(0, f"{provider} AND {full}", of_endpoint | {"slot": "bucket"}),
+            self._sum_up(3, f"{user} NOT NULL", account | late, fee),
+            self._sum_up(3, f"{user} NULL", {"user_id": "user_id"} | late, fee),
+            self._sum_up(2, "provision_no IS NOT NULL AND (rule >= 0 OR NOT earns_provider)", provision | reason),
+            self._sum_up(4, "account_no IS NOT NULL AND (rule >= 0 OR NOT earns_user)", account | reason),
         ]
-        return ROLLUP.arrange(self._name(pl.concat([self._db.query(one) for one in sums], how="vertical_relaxed")))
+        return ROLLUP.arrange(self._name(pl.concat(sums)))
+
+    def _sum_up(self, part: int, where: str, keys: dict[str, str], sums: dict[str, str] | None = None) -> pl.DataFrame:
+        columns = (_NOTHING | keys | (sums or {})).items()
+        listed = ", ".join(f"CAST({sql} AS {_SUMS[name]}) AS {name}" for name, sql in columns)
+        return self._db.query(
+            f"""SELECT CAST({part} AS INT) AS part, {listed}, CAST(sum(n) AS BIGINT) AS requests
+            FROM named WHERE {where} GROUP BY {", ".join(keys.values())} HAVING sum(n) > 0"""
+        )
 
     def _name(self, sums: pl.DataFrame) -> pl.DataFrame:
         """Sums by numbers as sums by names, in the order of the names."""
@@ -456,10 +455,11 @@ class Night:
                     coalesce(time_text(w.ingested_raw), w.ingested_given) AS ingested_text,
                     coalesce(CAST(w.fee AS STRING), w.fee_given) AS fee_text, {shown_bad} AS bad_value
                 FROM named_wide w WHERE coalesce(w.repeat_rule, w.rule) IN ({self._quarantining})
-            ) SELECT {texts}, {self._reason().replace("CASE rule", "CASE r.rule")} AS reason,
+            ), said AS (SELECT r.*, {self._columns_said} FROM r)
+            SELECT {texts}, {self._reason().replace("CASE rule", "CASE r.rule")} AS reason,
                 {self._shown("column", "''")} AS shown_column, {self._shown("value", "NULL")} AS shown_value,
                 r.file_no, r.row_number
-            FROM r LEFT JOIN accounts ua ON ua.account_id = r.user_id"""
+            FROM said r LEFT JOIN accounts ua ON ua.account_id = r.user_id"""
         ).rename({"shown_column": "column", "shown_value": "value"})
 
     def _collect(
@@ -484,7 +484,9 @@ class Night:
             odd_heartbeats=odd,
             bad_rows=bad.sort(pl.all(), nulls_last=True),
             counted_ids=self._db.write_counted(
-                f"SELECT id, id_check, content FROM named WHERE rule NOT IN ({self._quarantining}) AND id IS NOT NULL"
+                f"""SELECT r.id, r.id_check, r.content
+                FROM r LEFT JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number
+                WHERE coalesce(k.rule, r.rule) NOT IN ({self._quarantining}) AND r.id IS NOT NULL"""
             ),
         )
 

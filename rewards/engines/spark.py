@@ -226,6 +226,12 @@ class _Database:
         self._queries += 1
         return pl.read_parquet(self._write(f"query-{self._queries}", self._run(sql)))
 
+    def define_picked(self, name: str, table: str) -> None:
+        self.define(
+            name,
+            f"SELECT f.* FROM feed f LEFT SEMI JOIN {table} d ON d.file_no = f.file_no AND d.row_number = f.row_number",
+        )
+
     def _run(self, sql: str) -> Any:
         return self._spark.sql(write_out(sql))
 
