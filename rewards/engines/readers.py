@@ -32,6 +32,8 @@ MAX_TEXT_BYTES, SHOWN_LETTERS = 1000, 100
 """A longer text is quarantined under its beginning: a small file can hold a billion letters."""
 SLACK_BYTES = 1 << 27
 """So much beyond that a column of a row group may unpack to, that one absurd text does not refuse a day."""
+_EACH_BY_ITSELF = frozenset({"PLAIN", "RLE", "BIT_PACKED", "DELTA_LENGTH_BYTE_ARRAY"})
+"""Encodings of Parquet in which every text takes its own room; RLE and BIT_PACKED are of levels."""
 _NO_TEXT = "CAST(NULL AS STRING)"
 _PATTERNS = {
     "time": _TIME_TEXT,
@@ -169,27 +171,47 @@ def _parquet_types(
     path = quote(str(file.path))
     described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
-    _check_unpacked(file)
+    shared = _check_unpacked(file)
     for name in _check_names(file, types, wanted, optional):
         if not _fits(wanted[name], types[name]):
             raise InputError(f"{file.path}: column {name} is {types[name]}; it must be {_WANTED[wanted[name]]}")
+    _check_told(connection, file, shared & {name for name, kind in types.items() if kind == "VARCHAR"})
     return types
 
 
-def _check_unpacked(file: FeedFile) -> None:
-    """Refuse a Parquet file that a few bytes blow up: no column may unpack to more than its values can need."""
+def _check_unpacked(file: FeedFile) -> frozenset[str]:
+    """Refuse a Parquet file that a few bytes blow up: no column may unpack to more than its values can need. Gives the
+    columns of which one value may be stored once and told many times, as in a dictionary."""
     try:
         metadata = pq.read_metadata(file.path)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
+    shared = set()
     for group in range(metadata.num_row_groups):
         for number in range(metadata.num_columns):
             column = metadata.row_group(group).column(number)
-            if column.total_uncompressed_size > column.num_values * 2 * MAX_TEXT_BYTES + SLACK_BYTES:
-                raise InputError(
-                    f"{file.path}: column {column.path_in_schema} unpacks to {column.total_uncompressed_size:,} bytes for "
-                    f"{column.num_values:,} values; a text has at most {MAX_TEXT_BYTES:,}; export the day again"
-                )
+            _check_size(file, column.path_in_schema, column.total_uncompressed_size, column.num_values)
+            if not _EACH_BY_ITSELF.issuperset(column.encodings):
+                shared.add(column.path_in_schema)
+    return frozenset(shared)
+
+
+def _check_told(connection: duckdb.DuckDBPyConnection, file: FeedFile, texts: frozenset[str]) -> None:
+    """Refuse a file that tells a long text of a dictionary again and again; lengths are had without the copies."""
+    if not texts:
+        return
+    sizes = ", ".join(f'coalesce(sum(strlen("{name}")), 0)' for name in sorted(texts))
+    found = connection.execute(f"SELECT count(*), {sizes} FROM read_parquet({quote(str(file.path))})").fetchall()[0]
+    for name, size in zip(sorted(texts), found[1:], strict=True):
+        _check_size(file, name, int(size), int(found[0]))
+
+
+def _check_size(file: FeedFile, column: str, size: int, values: int) -> None:
+    if size > values * 2 * MAX_TEXT_BYTES + SLACK_BYTES:
+        raise InputError(
+            f"{file.path}: column {column} unpacks to {size:,} bytes for {values:,} values; a text has at most "
+            f"{MAX_TEXT_BYTES:,}; export the day again"
+        )
 
 
 def lay_out_typed(

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandera.polars as pa
 import polars as pl
+import pyarrow
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -678,6 +680,39 @@ def test_a_small_file_that_unpacks_to_much_is_refused_by_its_column(night: Night
         InputError, match=r"2026-01-07\.parquet: column model unpacks to 1\d\d,\d\d\d,\d\d\d bytes for 140 values"
     ):
         night.run([file])
+
+
+def write_same_text(night: Night, text: str, rows: int, **encoding: Any) -> FeedFile:
+    """A file whose rows all tell one text, which it stores once."""
+    (file,) = feed(night, make_row())
+    day = pl.read_parquet(file.path).select(pl.all().exclude("model").repeat_by(rows).explode()).to_arrow()
+    models = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * rows, pyarrow.int32()), pyarrow.array([text]))
+    if not encoding.get("use_dictionary", True):
+        models = models.cast(pyarrow.string())
+    pq.write_table(day.append_column("model", models), file.path, compression="zstd", **encoding)
+    return file
+
+
+def test_a_long_text_told_again_and_again_is_refused_by_its_column(night: Night) -> None:
+    file = write_same_text(night, "m" * 1_000_000, 50_000)
+    assert file.path.stat().st_size < 100_000
+    assert "RLE_DICTIONARY" in str(pq.read_metadata(file.path).row_group(0).to_dict())
+    with pytest.raises(InputError, match=r"column model unpacks to 50,000,000,000 bytes for 50,000 values"):
+        night.run([file])
+
+
+def test_a_long_text_told_by_its_difference_is_refused_by_its_column(night: Night) -> None:
+    file = write_same_text(
+        night, "m" * 1_000_000, 200, use_dictionary=False, column_encoding={"model": "DELTA_BYTE_ARRAY"}
+    )
+    assert pq.read_metadata(file.path).row_group(0).column(12).total_uncompressed_size < 2_000_000
+    with pytest.raises(InputError, match=r"column model unpacks to 200,000,000 bytes for 200 values"):
+        night.run([file])
+
+
+def test_a_short_text_may_be_told_again_and_again(night: Night) -> None:
+    found = night.run([write_same_text(night, "m" * 1000, 1000)])
+    assert found.counts.earning + found.counts.repeated == 1000
 
 
 # The shipped sample against a pandera model of clean rows
