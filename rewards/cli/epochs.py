@@ -81,7 +81,7 @@ def run(
 
     With --deployment they are bound to that Vault; without, to no chain, and cannot be published.
     """
-    from rewards.jobs.prepare import run_settings
+    from rewards.jobs.prepare import run_settings, share_before
     from rewards.jobs.run import run_epochs
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -107,7 +107,7 @@ def run(
     with Stages(len(numbers), verbose) as stages:
 
         def report(number: int, stage: str) -> None:
-            stages.report(f"epoch {number}: {stage}")
+            stages.report(f"epoch {number}: {stage}", share_before(stage))
 
         try:
             for outcome in run_epochs(Workspace(settings.data), given, numbers, report):

@@ -49,7 +49,7 @@ def attest(
 ) -> None:
     """Recompute a published epoch from inputs of one's own and confirm it with the attester's key."""
     from rewards.jobs.chain import open_signer, open_vault
-    from rewards.jobs.prepare import run_settings
+    from rewards.jobs.prepare import run_settings, share_before
     from rewards.jobs.publish import attest_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -58,9 +58,11 @@ def attest(
     with Stages(1, verbose) as stages:
         signer = open_signer(settings, "attester")
         vault = open_vault(settings)
-        outcome = attest_epoch(
-            Workspace(settings.data), run_settings(settings, vault), epoch, vault, signer, stages.report
-        )
+
+        def report(stage: str) -> None:
+            stages.report(stage, share_before(stage))
+
+        outcome = attest_epoch(Workspace(settings.data), run_settings(settings, vault), epoch, vault, signer, report)
     _print_chain_outcome(outcome, "attested", as_json)
 
 

@@ -30,10 +30,10 @@ class Stages:
     ) -> None:
         self.clear()
 
-    def report(self, stage: str) -> None:
-        """Say what begins now."""
+    def report(self, stage: str, before: float | None = None) -> None:
+        """Say what begins now, and what share of its part is done before it, where that is known."""
         if self._live:
-            self._show(stage)
+            self._show(stage, before)
         elif self._verbose:
             sys.stderr.write(f"{single_line(stage)}\n")
             sys.stderr.flush()
@@ -49,7 +49,7 @@ class Stages:
             self._progress.stop()
             self._progress = None
 
-    def _show(self, stage: str) -> None:
+    def _show(self, stage: str, before: float | None) -> None:
         if self._progress is None:
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -57,16 +57,24 @@ class Stages:
                 SpinnerColumn(),
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
+                TextColumn("{task.fields[share]}"),
                 TimeElapsedColumn(),
             )
             console = open_console(stderr=True)
             self._progress = Progress(
                 *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
             )
-            # One part has no middle that could be measured: its bar pulses.
-            self._task = self._progress.add_task(
-                stage, total=self._total if self._total > 1 else None, completed=self._done
-            )
+            self._task = self._progress.add_task(stage, share="")
             self._progress.start()
-        elif self._task is not None:
-            self._progress.update(self._task, description=stage)
+        if self._task is not None:
+            # One part without known shares has no middle: its bar pulses.
+            known = self._total > 1 or before is not None
+            done = self._done + (before or 0.0)
+            self._progress.update(
+                self._task,
+                description=stage,
+                total=self._total if known else None,
+                completed=done,
+                share=f"{done / self._total:4.0%}" if known else "",
+                refresh=True,
+            )

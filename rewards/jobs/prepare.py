@@ -126,6 +126,27 @@ class StageClock:
         self._stage, self._since = "", at
 
 
+SHARES: Mapping[str, int] = {
+    "read tables": 7,
+    "read usage": 23,
+    "find repeats": 9,
+    "read heartbeats": 2,
+    "roll up": 18,
+    "score and allocate": 18,
+    "encode": 11,
+    "gates": 9,
+    "seal": 3,
+}
+"""The stages of an epoch in their order, and what each takes of its time in a hundred, as measured on 20 million rows and
+a million accounts: where a bar stands."""
+
+
+def share_before(stage: str) -> float | None:
+    """What share of an epoch's work is done when a stage begins; None for a stage that only some runs have."""
+    stages = list(SHARES)
+    return sum(list(SHARES.values())[: stages.index(stage)]) / 100 if stage in SHARES else None
+
+
 def read_previous(workspace: Workspace, number: int, first_epoch: int) -> tuple[Previous, Manifest | None]:
     """What the epoch before left; empty books before the first. Raises InputError when its bundle is missing."""
     if number == first_epoch:
