@@ -20,8 +20,9 @@ from typing import Protocol, TypeVar
 import polars as pl
 
 from rewards import quality
+from rewards.engines.subjects import Subjects
 from rewards.epoch import Epoch
-from rewards.policy import BP, TIERS, Policy
+from rewards.policy import BP, Policy
 from rewards.ports import Counts, Coverage, FeedFile, RollUp
 from rewards.schemas import HEARTBEATS_ROLLUP, LATE, QUARANTINE, ROLLUP, USAGE_COLUMNS
 
@@ -59,9 +60,6 @@ USAGE_LAYOUT: Mapping[str, str] = {
 _COLUMNS = {"started_at": "started_us", "fee_cxpt": "fee", "ingested_at": "ingested_us"}
 _TEXTS = {"started_at": "started_text", "ingested_at": "ingested_text", "fee_cxpt": "fee_text"}
 _CONTENT = [_COLUMNS.get(n, n) for n in USAGE_COLUMNS if n != "ingested_at"]
-
-PARTS = ("latency", "provision", "provision_not_counted", "user", "user_not_counted")
-"""Of the roll-up, in their order."""
 
 _SUMS = {
     "subject_no": "INT",
@@ -147,7 +145,9 @@ class Night:
         counted_before: Sequence[Path],
     ) -> RollUp:
         """See `rewards.ports.Engine.roll_up`."""
-        self._load(accounts, provisions)
+        self._subjects = Subjects(accounts, provisions)
+        for name, frame in self._subjects.tables(self._policy).items():
+            self._db.load(name, frame)
         self._db.read_feed(usage, heartbeats)
         self._db.read_counted(counted_before)
         self._stage("read usage", self._read_rows)
@@ -158,42 +158,6 @@ class Night:
     def _stage(self, name: str, step: Callable[[], T]) -> T:
         self._on_stage(name)
         return step()
-
-    def _load(self, accounts: pl.DataFrame, provisions: pl.DataFrame) -> None:
-        suspended = pl.col("suspended_at").dt.timestamp("us").alias("suspended_us")
-        number = pl.int_range(pl.len(), dtype=pl.Int32)
-        people = accounts.sort("account_id").select("account_id", "kind", "wallet", suspended, account_no=number)
-        nodes = provisions.sort("provision_id").with_columns(provision_no=number)
-        of_provider = people.select(
-            provider_id="account_id",
-            provider_is_user=pl.col("kind") == "user",
-            provider_suspended_us="suspended_us",
-            wallet="wallet",
-        ).join(nodes.select("provider_id").unique(), on="provider_id")
-        wallets = of_provider.select("wallet").drop_nulls().unique().with_columns(wallet_no=number)
-        self._db.load(
-            "accounts",
-            people.join(wallets, on="wallet", how="left").select(
-                "account_id", "account_no", "suspended_us", "wallet_no", is_provider=pl.col("kind") == "provider"
-            ),
-        )
-        of_provider = of_provider.join(wallets, on="wallet", how="left").drop("wallet")
-        times = (
-            pl.col("registered_at").dt.timestamp("us").alias("registered_us"),
-            pl.col("retired_at").dt.timestamp("us").alias("retired_us"),
-        )
-        tier = pl.col("service_tier")
-        fees = [
-            tier.replace_strict(dict(numbers.reference_fee_e8), default=None, return_dtype=pl.Int64).alias(
-                f"reference_fee_e8_{i}"
-            )
-            for i, numbers in enumerate(self._policy.endpoints.values())
-        ]
-        tier_no = tier.replace_strict({name: i for i, name in enumerate(TIERS)}, default=None, return_dtype=pl.Int16)
-        told = ("provider_is_user", "provider_suspended_us", "provider_wallet_no")
-        nodes = nodes.join(of_provider.rename({"wallet_no": "provider_wallet_no"}), on="provider_id", how="left")
-        self._db.load("provisions", nodes.select("provision_id", "provision_no", *times, *told, *fees, tier_no=tier_no))
-        self._accounts, self._provisions = people["account_id"], nodes["provision_id"]
 
     def _read_rows(self) -> None:
         """The one pass over every column of every row. What a row says by itself comes before the joins, where texts that
@@ -305,7 +269,7 @@ class Night:
                 GROUP BY p.provision_no, b.probed_us
             ) once GROUP BY provision_no"""
         )
-        frame = frame.with_columns(provision_id=self._provisions.gather(frame["provision_no"]))
+        frame = frame.with_columns(provision_id=self._subjects.provisions.gather(frame["provision_no"]))
         hours = self._db.query(
             f"SELECT DISTINCT whole(probed_us - {start}, {quality.HOUR_US}) FROM probes WHERE {inside}"
         )
@@ -387,7 +351,7 @@ class Night:
             self._sum_up(2, "provision_no IS NOT NULL AND (rule >= 0 OR NOT earns_provider)", provision | reason),
             self._sum_up(4, "account_no IS NOT NULL AND (rule >= 0 OR NOT earns_user)", account | reason),
         ]
-        return ROLLUP.arrange(self._name(pl.concat(sums)))
+        return ROLLUP.arrange(self._subjects.name(pl.concat(sums), self._rules, list(self._policy.endpoints)))
 
     def _sum_up(self, part: int, where: str, keys: dict[str, str], sums: dict[str, str] | None = None) -> pl.DataFrame:
         columns = (_NOTHING | keys | (sums or {})).items()
@@ -395,40 +359,6 @@ class Night:
         return self._db.query(
             f"""SELECT CAST({part} AS INT) AS part, {listed}, CAST(sum(n) AS BIGINT) AS requests
             FROM named WHERE {where} GROUP BY {", ".join(keys.values())} HAVING sum(n) > 0"""
-        )
-
-    def _name(self, sums: pl.DataFrame) -> pl.DataFrame:
-        """Sums by numbers as sums by names, in the order of the names."""
-        strangers = sums["user_id"].drop_nulls().unique()
-        users = pl.concat([self._accounts, strangers]).sort()
-        if len(strangers):
-            numbers = pl.DataFrame({"user_id": users, "user_no": pl.int_range(len(users), dtype=pl.Int32, eager=True)})
-            known = pl.DataFrame({"user_id": self._accounts}).join(numbers, on="user_id", maintain_order="left")[
-                "user_no"
-            ]
-            sums = sums.join(numbers, on="user_id", how="left")
-            is_known = pl.col("part").is_in([3, 4]) & pl.col("subject_no").is_not_null()
-            number = pl.when(is_known).then(known.gather(sums["subject_no"].clip(0, max(len(known) - 1, 0))))
-            sums = sums.with_columns(subject_no=number.otherwise(pl.coalesce("subject_no", "user_no")))
-        reasons = sorted({rule.reason for rule in self._rules})
-        reason = sums["rule"].replace_strict(
-            {-1: 0} | {i: 1 + reasons.index(rule.reason) for i, rule in enumerate(self._rules)}, return_dtype=pl.Int8
-        )
-        endpoints = list(self._policy.endpoints)
-        place = sums["endpoint_no"].replace_strict(
-            {-1: 0} | {i: 1 + sorted(endpoints).index(name) for i, name in enumerate(endpoints)}, return_dtype=pl.Int8
-        )
-        sums = sums.with_columns(reason=reason, endpoint=place).sort("part", "subject_no", "endpoint", "slot", "reason")
-        of_provision = sums["part"] < 3
-        numbers_of = sums["subject_no"].filter
-        subjects = pl.concat(
-            [self._provisions.gather(numbers_of(of_provision)), users.gather(numbers_of(~of_provision))]
-        )
-        return sums.with_columns(
-            part=pl.Series(PARTS).gather(sums["part"]),
-            subject_id=subjects,
-            endpoint=pl.Series(["", *sorted(endpoints)]).gather(sums["endpoint"]),
-            reason=pl.Series(["", *reasons]).gather(sums["reason"]),
         )
 
     def _shown(self, part: str, default: str) -> str:
