@@ -64,14 +64,15 @@ class DuckDBEngine:
                 )
         self._scratch.mkdir(parents=True, exist_ok=True)
         with duckdb.connect() as connection:
-            connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = {quote(_three_quarters(self._memory))}")
+            limit = _three_quarters(self._memory)
+            connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = {quote(limit)}")
             connection.execute(f"SET temp_directory = {quote(str(self._scratch))}; SET enable_progress_bar = false")
             connection.execute("SET preserve_insertion_order = false")
             if self._spill:
                 connection.execute(f"SET max_temp_directory_size = {quote(self._spill)}")
             if self._threads:
                 connection.execute(f"SET threads = {self._threads}")
-            database = _Database(connection, self._scratch / f"counted-{epoch.number}.parquet")
+            database = _Database(connection, self._scratch / f"counted-{epoch.number}.parquet", limit)
             try:
                 return Night(database, epoch, policy, self._on_stage).run(
                     usage, heartbeats, accounts, provisions, counted_before
@@ -98,8 +99,8 @@ def _three_quarters(memory: str) -> str:
 class _Database:
     """`rewards.engines.night.Database` on one connection."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, counted: Path) -> None:
-        self._db, self._counted = connection, counted
+    def __init__(self, connection: duckdb.DuckDBPyConnection, counted: Path, limit: str) -> None:
+        self._db, self._counted, self._limit = connection, counted, limit
         self._feeds: list[tuple[Sequence[FeedFile], list[str]]] = []
         connection.execute("CREATE TEMP MACRO whole(a, b) AS a // b")
         inside = f"us BETWEEN {FIRST_YEAR_US} AND {LAST_YEAR_US}"
@@ -153,6 +154,10 @@ class _Database:
     def create(self, name: str, sql: str) -> None:
         with self._naming_the_file():
             self._db.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+
+    def drop(self, name: str) -> None:
+        # DuckDB's allocator gives freed memory back when a limit is set, also the same one.
+        self._db.execute(f"DROP TABLE {name}; SET memory_limit = {quote(self._limit)}")
 
     def define(self, name: str, sql: str) -> None:
         self._db.execute(f"CREATE TEMP VIEW {name} AS {sql}")

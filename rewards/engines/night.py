@@ -104,6 +104,10 @@ class Database(Protocol):
         """Run a query and keep its rows."""
         ...
 
+    def drop(self, name: str) -> None:
+        """Let go of what `create` kept."""
+        ...
+
     def define(self, name: str, sql: str) -> None:
         """Give a query a name; it runs where it is used."""
         ...
@@ -351,6 +355,7 @@ class Night:
             self._sum_up(2, "provision_no IS NOT NULL AND (rule >= 0 OR NOT earns_provider)", provision | reason),
             self._sum_up(4, "account_no IS NOT NULL AND (rule >= 0 OR NOT earns_user)", account | reason),
         ]
+        self._db.drop("r")  # nothing more is asked of it, and names need room
         return ROLLUP.arrange(self._subjects.name(pl.concat(sums), self._rules, list(self._policy.endpoints)))
 
     def _sum_up(self, part: int, where: str, keys: dict[str, str], sums: dict[str, str] | None = None) -> pl.DataFrame:
@@ -396,6 +401,12 @@ class Night:
         self, files: Sequence[FeedFile], beats: pl.DataFrame, beat_coverage: Coverage, odd: dict[str, int]
     ) -> RollUp:
         counts, shown = self._counts(), self._quarantine()
+        coverage = self._usage_coverage(files, counts.rows)
+        counted = self._db.write_counted(
+            f"""SELECT r.id, r.id_check, r.content
+            FROM r LEFT JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number
+            WHERE coalesce(k.rule, r.rule) NOT IN ({self._quarantining}) AND r.id IS NOT NULL"""
+        )
         names = pl.Series([str(f.path) for f in files], dtype=pl.String)
         bad = shown.select(
             file=names.gather(shown["file_no"]),
@@ -409,15 +420,11 @@ class Night:
             quarantine=QUARANTINE.arrange(shown.drop("file_no", "row_number")),
             heartbeats=beats,
             counts=counts,
-            usage_coverage=self._usage_coverage(files, counts.rows),
+            usage_coverage=coverage,
             heartbeat_coverage=beat_coverage,
             odd_heartbeats=odd,
             bad_rows=bad.sort(pl.all(), nulls_last=True),
-            counted_ids=self._db.write_counted(
-                f"""SELECT r.id, r.id_check, r.content
-                FROM r LEFT JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number
-                WHERE coalesce(k.rule, r.rule) NOT IN ({self._quarantining}) AND r.id IS NOT NULL"""
-            ),
+            counted_ids=counted,
         )
 
 

@@ -1,6 +1,7 @@
 """The engine for more rows than one machine takes: Apache Spark runs the same SQL (extra `spark`, Java 17)."""
 
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -211,6 +212,10 @@ class _Database:
     def create(self, name: str, sql: str) -> None:
         rows = self._run(sql)
         self._parquet(self._write(name, rows), rows.schema).createOrReplaceTempView(name)
+
+    def drop(self, name: str) -> None:
+        self._spark.catalog.dropTempView(name)
+        shutil.rmtree(self._folder / name)
 
     def _write(self, name: str, rows: Any) -> list[Path]:
         """Rows in files, each written by one worker. They are read from there and not from Spark's cache, since a plan
