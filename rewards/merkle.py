@@ -175,18 +175,17 @@ class ClaimTree:
 
     @classmethod
     def _from_leaves(cls, leaves: Bytes) -> "ClaimTree":
-        order = _sort_rows(leaves)
-        keys = np.ascontiguousarray(leaves[:, :_KEY]).view(f"S{_KEY}")[order, 0]
-        repeated = order[1:][keys[1:] == keys[:-1]]
+        order, same = _sort_rows(leaves)
+        repeated = same[(leaves[order[same], :_KEY] == leaves[order[same + 1], :_KEY]).all(axis=1)]
         if len(repeated):
-            pool, *account = leaves[repeated[0], :_KEY].tolist()
+            pool, *account = leaves[order[repeated[0]], :_KEY].tolist()
             raise InputError(
                 f"claimables: pool {pool}, account 0x{bytes(account).hex()} occurs twice; give one row each"
             )
         file = io.BytesIO(bytes(_measure(len(leaves))))  # written in place and given out as it is, not copied
         with file.getbuffer() as view:
             _write_leaves(view, leaves, order)
-            del keys, leaves, order  # before there is as much again in nodes
+            del leaves, order  # before there is as much again in nodes
             _write_nodes(view)
         return cls(file.getvalue())
 
@@ -383,17 +382,18 @@ def _hash_words(pool: int, account: bytes, amount: int) -> bytes:
     return keccak(keccak(pool.to_bytes(32) + bytes(12) + account + amount.to_bytes(32)))
 
 
-def _sort_rows(rows: Bytes) -> NDArray[np.int64]:
-    """The order of (n, 8 or more) bytes: by their first eight, and by all where these are alike."""
+def _sort_rows(rows: Bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order of (n, 8 or more) bytes, by their first eight and by all where these are alike; and the places in it
+    whose first eight bytes are those of the next."""
     heads = rows[:, 7::-1].copy().view("<u8")[:, 0]
     order = np.argsort(heads)
     heads = heads[order]
-    same = heads[1:] == heads[:-1]
-    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    if len(tied):
+    same = np.flatnonzero(heads[1:] == heads[:-1])
+    if len(same):
+        tied = np.union1d(same, same + 1)
         whole = np.ascontiguousarray(rows[order[tied]]).view(f"S{rows.shape[1]}")[:, 0]
         order[tied] = order[tied][np.argsort(whole)]
-    return order
+    return order, same
 
 
 def _write_leaves(view: memoryview, leaves: Bytes, order: NDArray[np.int64]) -> None:
@@ -412,7 +412,7 @@ def _write_nodes(view: memoryview) -> None:
     hashes = nodes[len(nodes) - count :]
     for start in range(0, count, _HASHED):
         _hash_leaves(table[start : start + _HASHED], out=hashes[start : start + _HASHED])
-    by_hash = _sort_rows(hashes)
+    by_hash, _ = _sort_rows(hashes)
     for start in range(0, count, _STEP):
         ranks = by_hash[start : start + _STEP]
         nodes[start : start + len(ranks)] = np.take(hashes, ranks, axis=0)

@@ -190,9 +190,11 @@ def test_a_tree_that_the_kernel_hashes_equals_the_reference() -> None:
 def test_rows_are_sorted_by_all_their_bytes(rows: list[bytes], data: st.DataObject) -> None:
     alike = data.draw(st.integers(0, 33))
     rows = [rows[0][:alike] + row[alike:] for row in rows]
-    order = merkle._sort_rows(np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 33))
-    assert [rows[rank] for rank in order] == sorted(rows)
+    order, same = merkle._sort_rows(np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 33))
+    in_order = [rows[rank] for rank in order]
+    assert in_order == sorted(rows)
     assert sorted(order) == list(range(len(rows)))
+    assert list(same) == [i for i in range(len(rows) - 1) if in_order[i][:8] == in_order[i + 1][:8]]
 
 
 @given(
