@@ -183,7 +183,7 @@ def said(policy: Policy) -> dict[str, str]:
     return {
         "endpoint_no": f"CAST({_place('r.endpoint', policy.endpoints)} AS SMALLINT)",
         "tier_no": f"CAST({_place('r.service_tier', TIERS)} AS SMALLINT)",
-        "fee_e8": f"CASE WHEN r.fee BETWEEN 0 AND 100 THEN {small} WHEN r.fee BETWEEN 0 AND {most} THEN {wide} END",
+        "fee_e8": f"CASE WHEN r.fee >= 0 AND r.fee < 100 THEN {small} WHEN r.fee BETWEEN 0 AND {most} THEN {wide} END",
     }
 
 

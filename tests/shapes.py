@@ -16,6 +16,7 @@ from random import Random
 
 import polars as pl
 
+from rewards.jobs.engines import EngineName
 from rewards.jobs.run import run_epochs
 from rewards.jobs.workspace import Workspace
 from tests.bundles.forge import settings_for
@@ -92,9 +93,11 @@ def _write_small_pieces(inputs: Path, target: Path) -> None:
         pl.read_parquet(path).write_parquet(place, row_group_size=97, compression="uncompressed")
 
 
-def close_epochs(inputs: Path, data: Path, threads: int, last: int = 1) -> dict[str, str]:
+def close_epochs(
+    inputs: Path, data: Path, threads: int, last: int = 1, engine: EngineName = "duckdb"
+) -> dict[str, str]:
     """Digests of every file of the bundles of epochs 0 to `last`, by their path."""
-    settings = replace(settings_for(inputs), threads=threads)
+    settings = replace(settings_for(inputs), threads=threads, engine=engine)
     for _ in run_epochs(Workspace(data), settings, range(last + 1)):
         pass
     return dict(_digest(data / "epochs"))
@@ -108,11 +111,13 @@ def _digest(folder: Path) -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """See the module."""
-    folder, threads = Path(sys.argv[1]), [int(n) for n in sys.argv[2:]]
-    for place, inputs in enumerate(sorted(folder.iterdir())):
+    folder, threads = Path(sys.argv[1]), [int(n) for n in sys.argv[2:] if n.isdigit()]
+    engine: EngineName = "spark" if "spark" in sys.argv else "duckdb"
+    names = [name for name in sys.argv[2:] if name in SHAPES]
+    for place, inputs in enumerate(sorted(p for p in folder.iterdir() if not names or p.name in names)):
         number = threads[place % len(threads)]
         with tempfile.TemporaryDirectory() as data:
-            digests = close_epochs(inputs, Path(data), number)
+            digests = close_epochs(inputs, Path(data), number, engine=engine)
         print(json.dumps({"shape": inputs.name, "threads": number, "digests": digests}), flush=True)
 
 

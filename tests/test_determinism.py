@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.engines.test_spark import needs_spark
 from tests.shapes import SHAPES, close_epochs, write_base, write_shapes
 
 NAMES = ("as-is", "small-row-groups", *SHAPES)
@@ -65,6 +66,29 @@ def test_the_bytes_are_the_same(
 ) -> None:
     assert len(expected) == 32
     assert found[number, shape] == expected
+
+
+@needs_spark
+@pytest.mark.timeout(900)
+def test_spark_gives_the_same_bytes_of_another_shape_elsewhere(
+    expected: Digests, repository: Path, tmp_path: Path
+) -> None:
+    write_shapes(repository / "data" / "sample", tmp_path)
+    command = [sys.executable, "-m", "tests.shapes", str(tmp_path), "spark", "2", "mixed"]
+    environment = os.environ | {"PYTHONPATH": str(repository)} | ENVIRONMENTS[2]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["digests"] == expected
+
+
+@pytest.mark.parametrize("language", sorted({e["LC_ALL"] for e in ENVIRONMENTS}))
+def test_the_languages_are_there(language: str) -> None:
+    """Without its data a language is C under another name, and compares nothing: so it is told, not passed over."""
+    command = [sys.executable, "-c", "import locale; locale.setlocale(locale.LC_ALL, '')"]
+    done = subprocess.run(command, env=os.environ | {"LC_ALL": language}, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"{language} is not installed here; .ci/run installs locales-all")
 
 
 def test_another_row_gives_other_bytes(expected: Digests, repository: Path, tmp_path: Path) -> None:

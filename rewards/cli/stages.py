@@ -19,6 +19,7 @@ class Stages:
         self._verbose = verbose
         self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._done = 0
+        self._before: float | None = None
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -32,8 +33,10 @@ class Stages:
 
     def report(self, stage: str, before: float | None = None) -> None:
         """Say what begins now, and what share of its part is done before it, where that is known."""
+        if before is not None:
+            self._before = before  # a stage without a share stands where the last one with one stood
         if self._live:
-            self._show(stage, before)
+            self._show(stage, self._before)
         elif self._verbose:
             sys.stderr.write(f"{single_line(stage)}\n")
             sys.stderr.flush()
@@ -41,6 +44,7 @@ class Stages:
     def finish_part(self) -> None:
         """One more part is done; takes the bar away, so that an answer can be printed."""
         self._done += 1
+        self._before = None
         self.clear()
 
     def clear(self) -> None:

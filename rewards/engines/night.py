@@ -22,6 +22,7 @@ import polars as pl
 from rewards import quality
 from rewards.engines.subjects import Subjects
 from rewards.epoch import Epoch
+from rewards.errors import LimitError
 from rewards.policy import BP, Policy
 from rewards.ports import Counts, Coverage, FeedFile, RollUp
 from rewards.schemas import HEARTBEATS_ROLLUP, LATE, QUARANTINE, ROLLUP, USAGE_COLUMNS
@@ -80,12 +81,18 @@ _NOTHING = {
     "fee_e8": "0",
 }
 
+_ROW_BYTES, _LETTER_BYTES = 700, 4
+"""What a quarantined row and each letter of its texts may take on the way to a file."""
+
 T = TypeVar("T")
 
 
 class Database(Protocol):
     """What runs the SQL. It has the functions `whole(a, b)`, a division without rest, and `time_text(micros)`, which gives
-    `2026-01-07T12:00:00.000000Z` or, outside the years 1 to 9999, the number and what it counts."""
+    `2026-01-07T12:00:00.000000Z` or, outside the years 1 to 9999, the number and what it counts. `room` is the bytes
+    that an answer may take."""
+
+    room: int
 
     def read_feed(self, usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile]) -> None:
         """Make `feed` and `beats`, views over the files."""
@@ -203,7 +210,8 @@ class Night:
         timely = f"r.rule NOT IN ({_list(i for i, _ in self._early)}) AND r.id IS NOT NULL"
         self._db.create_doubled("doubled", "r", timely)
         self._db.create(
-            "suspects", f"SELECT id FROM doubled UNION SELECT r.id FROM r JOIN known ON known.id = r.id WHERE {timely}"
+            "suspects",
+            f"SELECT id FROM doubled UNION SELECT r.id FROM r WHERE r.id IN (SELECT id FROM known) AND {timely}",
         )
         self._db.create(
             "picked",
@@ -284,7 +292,7 @@ class Night:
     def _number(self, sql: str) -> int:
         return int(self._db.query(sql).item() or 0)
 
-    def _usage_coverage(self, files: Sequence[FeedFile], rows: int) -> Coverage:
+    def _usage_coverage(self, files: Sequence[FeedFile]) -> Coverage:
         # A feed is closed up to its newest arrival, of rows whose own times are credible: one absurd row closes
         # nothing. A feed without arrival times is whole where a day's file is there: it closes that day and its grace.
         credible = f"{quality.has_credible_times(self._policy)} AND r.ingested_us <= r.day_end_us + {OVERRUN_US}"
@@ -303,7 +311,7 @@ class Night:
         hours = self._db.query("SELECT DISTINCT hour_of_epoch FROM r WHERE hour_of_epoch IS NOT NULL")
         days = frozenset(f.day_end_us for f in files)
         after_end = found["arrived"] > 0 or found["timed"] == 0
-        return Coverage(days, _numbers(hours), int(closed), rows, after_end=after_end)
+        return Coverage(days, _numbers(hours), int(closed), self._number("SELECT count(*) FROM r"), after_end=after_end)
 
     def _counts(self) -> Counts:
         found = self._db.query(
@@ -311,7 +319,7 @@ class Night:
                 CAST(coalesce(sum(n) FILTER (WHERE slot = {LATE}), 0) AS BIGINT) AS late,
                 CAST(coalesce(sum(n) FILTER (WHERE tier_differs), 0) AS BIGINT) AS differing,
                 CAST(sum(fee_e8) AS DECIMAL(38, 0)) AS fee_e8
-            FROM named GROUP BY rule HAVING sum(n) > 0"""
+            FROM named GROUP BY rule HAVING sum(n) <> 0"""
         ).to_dicts()
         by_rule = {int(row["rule"]): row for row in found}
         groups: dict[str, dict[str, int]] = {"quarantined": {}, "not_earning": {}, "repeated": {}}
@@ -363,7 +371,7 @@ class Night:
         listed = ", ".join(f"CAST({sql} AS {_SUMS[name]}) AS {name}" for name, sql in columns)
         return self._db.query(
             f"""SELECT CAST({part} AS INT) AS part, {listed}, CAST(sum(n) AS BIGINT) AS requests
-            FROM named WHERE {where} GROUP BY {", ".join(keys.values())} HAVING sum(n) > 0"""
+            FROM named WHERE {where} GROUP BY {", ".join(keys.values())} HAVING sum(n) <> 0"""
         )
 
     def _shown(self, part: str, default: str) -> str:
@@ -373,6 +381,24 @@ class Night:
             if rule.group == "quarantined"
         )
         return f"CASE r.rule {cases} ELSE {default} END"
+
+    def _check_room(self, counts: Counts) -> None:
+        """Refuse a quarantine that is more than memory holds, by what is in it: its rows are published whole."""
+        letters = " + ".join(
+            f"coalesce(length(w.{name}), 0)" for name, kind in USAGE_LAYOUT.items() if kind == "STRING"
+        )
+        rows = sum(counts.quarantined.values())
+        found = self._number(
+            f"""SELECT sum({letters}) FROM wide w LEFT JOIN k ON k.file_no = w.file_no AND k.row_number = w.row_number
+            WHERE coalesce(k.rule, w.rule) IN ({self._quarantining})"""
+        )
+        size = rows * _ROW_BYTES + found * _LETTER_BYTES
+        if size > self._db.room:
+            reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.quarantined.items()))
+            raise LimitError(
+                f"epoch {self._epoch.number}: {rows:,} of {counts.rows:,} rows are quarantined ({reasons}), about "
+                f"{size:,} bytes where {self._db.room:,} are left for them; mend the export, or raise memory"
+            )
 
     def _quarantine(self) -> pl.DataFrame:
         """Every quarantined row with its content as text, and where it stood."""
@@ -400,8 +426,10 @@ class Night:
     def _collect(
         self, files: Sequence[FeedFile], beats: pl.DataFrame, beat_coverage: Coverage, odd: dict[str, int]
     ) -> RollUp:
-        counts, shown = self._counts(), self._quarantine()
-        coverage = self._usage_coverage(files, counts.rows)
+        counts = self._counts()
+        self._check_room(counts)
+        shown = self._quarantine()
+        coverage = self._usage_coverage(files)
         counted = self._db.write_counted(
             f"""SELECT r.id, r.id_check, r.content
             FROM r LEFT JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number

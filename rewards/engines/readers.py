@@ -7,13 +7,14 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rewards.errors import InputError
+from rewards.errors import InputError, LimitError
 from rewards.ports import FeedFile
 from rewards.quality import FIRST_YEAR_US, LAST_YEAR_US
 
@@ -28,6 +29,7 @@ _WANTED = {
 }
 _TIME_TEXT = r"^\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
 _CHUNK = 1 << 20
+_LONGEST_HEADER = 1 << 16
 MAX_TEXT_BYTES, SHOWN_LETTERS = 1000, 100
 """A longer text is quarantined under its beginning: a small file can hold a billion letters."""
 SLACK_BYTES = 1 << 27
@@ -60,6 +62,11 @@ DUCKDB = Dialect("{c}", "strlen({c})", "epoch_us({c})", "CASE WHEN isinf({c}) TH
 def quote(text: str) -> str:
     """A string literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def count_bytes(memory: str) -> int:
+    """Bytes of a setting such as "4GB" or "1.5GB": 10^9 and 10^6."""
+    return int(Decimal(memory[:-2]) * {"MB": 10**6, "GB": 10**9}[memory[-2:]])
 
 
 def one_line(error: Exception) -> str:
@@ -127,6 +134,11 @@ def _too_long(name: str, dialect: Dialect = DUCKDB) -> tuple[str, str]:
     return f"{dialect.size.format(c=c)} > {MAX_TEXT_BYTES}", f"left({c}, {SHOWN_LETTERS}) || '…'"
 
 
+def _shorten(text: str) -> str:
+    """What is shown of a text that does not parse."""
+    return f"CASE WHEN strlen({text}) > {MAX_TEXT_BYTES} THEN left({text}, {SHOWN_LETTERS}) || '…' ELSE {text} END"
+
+
 def _absent(name: str, kind: str) -> dict[str, str]:
     types = {
         "time": ("BIGINT", "BIGINT", "STRING"),
@@ -150,8 +162,8 @@ def _parsed(name: str, kind: str) -> tuple[dict[str, str], str, str]:
     value = f"(CASE WHEN {fits} THEN TRY_CAST({raw} AS {sql_type}) END)"
     columns = {alias: sql.replace(f"s.{name}", value) for alias, sql in _typed(name, kind).items()}
     if kind in ("time", "decimal"):
-        columns[list(columns)[-1]] = raw
-    return columns, f"{raw} IS NOT NULL AND {next(iter(columns.values()))} IS NULL", f"s.{name}"
+        columns[list(columns)[-1]] = _shorten(raw)
+    return columns, f"{raw} IS NOT NULL AND {next(iter(columns.values()))} IS NULL", _shorten(f"s.{name}")
 
 
 def _layout(columns: dict[str, str], bad: list[tuple[str, str, str]], number: int | str, source: str) -> str:
@@ -268,7 +280,12 @@ def _check_whole(file: FeedFile) -> None:
 def _csv(file: FeedFile, number: int, wanted: Mapping[str, str], optional: frozenset[str]) -> str:
     _check_whole(file)
     with file.path.open(newline="", encoding="utf-8-sig") as lines:
-        header = next(csv.reader(lines), None)
+        line = lines.readline(_LONGEST_HEADER)
+        if len(line) == _LONGEST_HEADER:
+            raise InputError(
+                f"{file.path}: its first line is longer than {_LONGEST_HEADER:,} letters; give a header line"
+            )
+        header = next(csv.reader([line]), None)
     if not header:
         raise InputError(f"{file.path} is empty; give a header line with {', '.join(wanted)}")
     given = _check_names(file, header, wanted, optional)
@@ -296,7 +313,9 @@ def _ndjson(
     strings = [n for n in wanted if n in given and wanted[n] == "text"]
     texts += [f'CASE WHEN {_is_not_string(n)} THEN CAST(j.{n} AS VARCHAR) END AS "{n}!"' for n in strings]
     source = f"(SELECT {', '.join(texts)}, row_number() OVER () - 1 AS file_row_number FROM {read} j)"
-    return _from_text(number, wanted, given, source, [(n, f's."{n}!" IS NOT NULL', f's."{n}!"') for n in strings])
+    return _from_text(
+        number, wanted, given, source, [(n, f's."{n}!" IS NOT NULL', _shorten(f's."{n}!"')) for n in strings]
+    )
 
 
 def _is_not_string(name: str) -> str:
@@ -341,6 +360,11 @@ def _reading(file: FeedFile) -> Iterator[None]:
         if file.path.stat().st_size == 0:
             raise InputError(f"{file.path} is empty; export the day again, or remove the file if the day has none")
         yield
+    except duckdb.OutOfMemoryException as error:
+        raise LimitError(
+            f"{file.path} takes more memory than the engine may have: {one_line(error)}; raise it, or export the day in "
+            "smaller row groups"
+        ) from error
     except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(file, error) from error
 

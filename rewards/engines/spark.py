@@ -17,11 +17,13 @@ from rewards.engines.night import USAGE_LAYOUT, Night
 from rewards.engines.readers import (
     Dialect,
     copy_laid_out,
+    count_bytes,
     find_unreadable,
     lay_out,
     lay_out_typed,
     one_line,
     plain_types,
+    quote,
 )
 from rewards.engines.spark_session import check_installed, open_session
 from rewards.epoch import Epoch
@@ -107,19 +109,23 @@ class SparkEngine:
         session = open_session(self._master, self._memory, self._scratch)
         counted = self._scratch.resolve() / f"counted-{epoch.number}.parquet"
         with tempfile.TemporaryDirectory(prefix="tables-", dir=self._scratch.resolve()) as folder:
-            database = _Database(session, Path(folder), counted, self._digests)
+            database = _Database(session, Path(folder), counted, self._digests, self._memory)
             try:
                 return Night(database, epoch, policy, self._on_stage).run(
                     usage, heartbeats, accounts, provisions, counted_before
                 )
             except (PySparkException, Py4JError) as error:
-                found = self._explain(error, epoch) or _find_unreadable(usage, heartbeats)
+                found = self._explain(error, epoch) or _find_unreadable(usage, heartbeats, self._memory, self._scratch)
                 raise found or InputError(
                     f"epoch {epoch.number}: Spark cannot roll it up: {one_line(error)}"
                 ) from error
 
     def _explain(self, error: Exception, epoch: Epoch) -> RewardsError | None:
         text = str(error)
+        if "No space left on device" in text:
+            return LimitError(
+                f"epoch {epoch.number}: the disk under {self._scratch}, or a worker's, is full; make room"
+            )
         if any(word in text for word in _BEYOND):
             return LimitError(f"epoch {epoch.number}: a sum of usage passes its bound: {one_line(error)}")
         if any(word in text for word in _MEMORY):
@@ -132,13 +138,13 @@ class SparkEngine:
 class _Database:
     """`rewards.engines.night.Database` in one session."""
 
-    def __init__(self, session: Any, folder: Path, counted: Path, digests: str) -> None:
+    def __init__(self, session: Any, folder: Path, counted: Path, digests: str, memory: str) -> None:
         self._spark, self._folder, self._counted, self._digests = session, folder, counted, digests
+        self._memory, self.room = memory, count_bytes(memory) // 4
         self._queries = 0
 
     def read_feed(self, usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile]) -> None:
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        with _open_reader(self._memory, self._folder) as connection:
             rows = self._lay_out(connection, "usage", usage, USAGE_COLUMNS, _ROWS)
             beats = self._lay_out(connection, "heartbeats", heartbeats, HEARTBEAT_COLUMNS, _BEATS)
         end = _day_end(usage)
@@ -302,10 +308,19 @@ def _split_arguments(sql: str, start: int) -> tuple[list[str], int]:
     raise ValueError(f"brackets stay open: {sql[start:]}")
 
 
-def _find_unreadable(usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile]) -> InputError | None:
+def _open_reader(memory: str, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """DuckDB beside Spark, which checks the files and lays out what only it reads: a quarter of the memory is its own."""
+    connection = duckdb.connect()
+    connection.execute(f"SET memory_limit = '{count_bytes(memory) // 4}B'; SET temp_directory = {quote(str(scratch))}")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    return connection
+
+
+def _find_unreadable(
+    usage: Sequence[FeedFile], heartbeats: Sequence[FeedFile], memory: str, scratch: Path
+) -> InputError | None:
     """The first file that DuckDB cannot read either, by its name."""
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    with _open_reader(memory, scratch) as connection:
         for files, wanted in ((usage, USAGE_COLUMNS), (heartbeats, HEARTBEAT_COLUMNS)):
             rows = [lay_out(connection, file, wanted, frozenset({"ingested_at"})) for file in files]
             if found := find_unreadable(connection, files, rows):

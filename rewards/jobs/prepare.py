@@ -179,12 +179,19 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
 
     usage, heartbeats = folder.usage(), folder.heartbeats()
     scratch = workspace.data / "scratch"
+    reading = epoch
+
+    def report(stage: str) -> None:
+        clock(stage if reading == epoch else f"read epoch {reading.number} again")
+
     engine = open_engine(
-        settings.engine, settings.spark_master, settings.memory, settings.spill, settings.threads, scratch, clock
+        settings.engine, settings.spark_master, settings.memory, settings.spill, settings.threads, scratch, report
     )
     payable = add_wallets(accounts, forbidden)
 
     def read(e: Epoch, counted_before: Sequence[Path]) -> RollUp:
+        nonlocal reading
+        reading = e
         return engine.roll_up(usage, heartbeats, payable, provisions, counted_before, e, policy.policy)
 
     roll_up = read(epoch, _counted_before(workspace, settings, number, engine, read))

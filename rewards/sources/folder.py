@@ -18,6 +18,7 @@ from rewards.ports import FeedFile
 from rewards.schemas import ACCOUNTS, DEPOSITS, PROVISIONS, Table
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+PATTERNS = "*?[]{}\\"
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[._-].*)?")
 _NULLABLE_DEFAULTS = {"funding": False}
 
@@ -76,6 +77,8 @@ class InputFolder:
             raise InputError(f"no folder {folder}; it holds one file a day of arrival, named YYYY-MM-DD")
         files = []
         for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+            if pattern := next((c for c in path.name if c in PATTERNS), None):
+                raise InputError(f"{path} holds {pattern!r}, which readers take for a pattern; rename the file")
             match = _DAY.fullmatch(path.name[: -len(path.suffix)] if path.suffix else path.name)
             if path.suffix not in FORMATS or match is None:
                 raise InputError(f"{path} is not named YYYY-MM-DD with {', '.join(FORMATS)}; rename or remove it")

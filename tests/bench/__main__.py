@@ -108,8 +108,8 @@ class Bench:
             ),
             "large": lambda: Part(
                 f"Roll-up of {o.rows_large:,} rows",
-                rollup.estimate(o.rows_large, 1) + o.rows * 2e-6,
-                lambda meter: rollup.measure_large(large, self._network, 1, meter),
+                rollup.estimate(o.rows_large, o.runs) + o.rows * o.runs * 2e-6,
+                lambda meter: rollup.measure_large(large, self._network, o.runs, meter),
             ),
             "epoch": lambda: Part(
                 f"Epoch of a month: {o.rows:,} rows, {o.accounts:,} accounts",

@@ -4,6 +4,7 @@ import io
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from rewards.cli.stages import Stages
@@ -31,6 +32,8 @@ def test_a_bar_stands_where_the_work_stands(monkeypatch: pytest.MonkeyPatch) -> 
     with Stages(2, verbose=False) as stages:
         stages.report("epoch 0: roll up", 0.5)
         assert "epoch 0: roll up" in terminal.getvalue() and " 25%" in terminal.getvalue()
+        stages.report("epoch 0: read epoch 9 again")
+        assert "read epoch 9 again" in terminal.getvalue().rpartition(" 25%")[0].rpartition(" 25%")[2]
         stages.finish_part()
         stages.report("epoch 1: roll up", 0.5)
         assert " 75%" in terminal.getvalue()
@@ -50,3 +53,14 @@ def test_every_stage_of_a_run_has_its_place(tmp_path: Path, sample: Path) -> Non
     shares = [share_before(stage) for stage in stages]
     assert None not in shares and shares == sorted(set(shares)), dict(zip(stages, shares, strict=True))
     assert shares[0] == 0 and share_before("start Spark") is None
+
+
+def test_what_is_read_again_has_a_name_of_its_own(tmp_path: Path, sample: Path) -> None:
+    """As after a change of engine: then the ids of earlier epochs are not those of this one."""
+    workspace, settings = Workspace(tmp_path), RunSettings(sample, POLICIES, CALENDAR)
+    list(run_epochs(workspace, settings, [0]))
+    path = workspace.store.provenance(0, "counted_ids.parquet")
+    pl.read_parquet(path).write_parquet(path)
+    stages: list[str] = []
+    list(run_epochs(workspace, settings, [1], lambda _, stage: stages.append(stage)))
+    assert stages[:7] == ["read tables", *["read epoch 0 again"] * 4, "read usage", "find repeats"]

@@ -10,6 +10,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
+import numpy as np
 import pandera.polars as pa
 import polars as pl
 import pyarrow
@@ -19,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards.distribution import add_wallets
+from rewards.engines import duckdb as duckdb_engine
 from rewards.engines.duckdb import DuckDBEngine
 from rewards.epoch import DAY_US, to_micros
 from rewards.errors import InputError, LimitError
@@ -214,6 +217,7 @@ def test_a_quarantined_row_keeps_its_content(night: Night) -> None:
         ({"user_id": "stranger"}, "earning"),
         ({"latency_ms": 0, "input_tokens": 0, "output_tokens": 2**63 - 1, "fee_cxpt": Decimal(0)}, "earning"),
         ({"latency_ms": 3_600_000, "fee_cxpt": Decimal(10**9)}, "earning"),
+        *(({"fee_cxpt": Decimal(fee)}, "earning") for fee in ("99.99999999", "100", "100.00000001")),
         ({"service_tier": "tide_pool"}, "earning"),
         ({"status_code": 100}, "status"),
         ({"status_code": 201}, "status"),
@@ -467,7 +471,10 @@ def draw_rows(rng: Random, number: int) -> list[Row]:
             row
             | {
                 "fee_cxpt": rng.choice(
-                    (Decimal("-0.00000001"), Decimal(0), Decimal(10**9), Decimal("1000000000.00000001"))
+                    [
+                        Decimal(fee)
+                        for fee in ("-0.00000001", "0", "99.99999999", "100", "1000000000", "1000000000.00000001")
+                    ]
                 )
             }
         ),
@@ -523,6 +530,8 @@ def compare_with_oracle(found: RollUp, count: EpochCount) -> None:
     assert counts.quarantined == {reason: n for reason, n in count.quarantined.items() if n}
     assert (counts.tier_mismatch, counts.earning_fee_e8) == (count.tier_mismatches, count.earning_fee_e8)
     assert Counter(QUARANTINE.check(found.quarantine)["reason"].to_list()) == +Counter(counts.quarantined)
+    lines = {tuple(key): (requests, weight, int(fee)) for *key, requests, weight, fee in found.rollup.rows()}
+    assert lines == count.rollup
     late = pl.col("slot") == -1
     rollup = (
         ROLLUP.check(found.rollup)
@@ -650,6 +659,31 @@ def test_too_little_disk_for_spilling_is_a_limit_with_its_name(night: Night) -> 
     engine = DuckDBEngine(night.folder / "scratch", memory="200MB", threads=1, spill="1MB")
     with pytest.raises(LimitError, match="more than memory 200MB and spill 1MB; raise memory, or give it more disk"):
         engine.roll_up([feed_file(path)], night.beats, night.people, night.nodes, [], CALENDAR.epoch(0), POLICY)
+
+
+def test_a_quarantine_that_memory_does_not_hold_is_refused_by_what_is_in_it(night: Night) -> None:
+    file = write_same_text(night, "m" * 900, 60_000)
+    rows = pl.read_parquet(file.path).with_columns(latency_ms=pl.lit(-1, pl.Int64))
+    rows.with_columns(request_id=pl.format("r{}", pl.int_range(pl.len()))).write_parquet(file.path)
+    told = r"60,000 of 60,000 rows are quarantined \(60,000 impossible_value\), about \d+,\d+,\d+ bytes where 50,000,000 are"
+    with pytest.raises(LimitError, match=told):
+        DuckDBEngine(night.folder / "scratch", memory="200MB", threads=1).roll_up(
+            [file], night.beats, night.people, night.nodes, [], CALENDAR.epoch(0), POLICY
+        )
+
+
+def test_ids_that_occur_twice_are_found_range_by_range_and_where_one_is_crowded() -> None:
+    numbers = np.random.default_rng(7).integers(0, 2**64, 900, dtype=np.uint64, endpoint=False)
+    crowd = np.full(600, numbers[0])
+    ids = np.concatenate(
+        [numbers, numbers[:50], numbers[:25], crowd, np.array([0, 0, 2**64 - 1, 2**64 - 1], np.uint64)]
+    )
+    with duckdb.connect() as connection:
+        database = duckdb_engine._Database(connection, Path("counted.parquet"), "1GB", room=32 * 100)
+        database.load("r", pl.DataFrame({"id": ids}))
+        database.create_doubled("doubled", "r", "TRUE")
+        found = database.query("SELECT id FROM doubled")["id"].to_list()
+    assert sorted(found) == sorted({0, 2**64 - 1, *numbers[:50].tolist()})
 
 
 def test_a_text_too_long_is_quarantined_under_its_beginning(night: Night) -> None:

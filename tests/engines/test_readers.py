@@ -205,6 +205,26 @@ def test_texts_that_do_not_parse_are_named_with_column_and_value(
     assert [(row["bad_column"], row["bad_given"]) for row in found] == BAD_TEXTS
 
 
+@pytest.mark.parametrize("column", ["latency_ms", "fee_cxpt", "started_at"])
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+def test_of_a_long_text_that_does_not_parse_only_the_beginning_is_shown(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path, suffix: str, column: str
+) -> None:
+    text = "7" * 200_000
+    content = HEADER + "\n" + csv_line(**{column: text}) if suffix == "csv" else json_line(**{column: json.dumps(text)})
+    (row,) = read(database, feed_file(write(tmp_path, suffix, content)))
+    assert (row["bad_column"], row["bad_given"]) == (column, "7" * 100 + "…")
+    assert not any(isinstance(value, str) and len(value) > 101 for value in row.values())
+
+
+def test_of_a_long_json_value_that_is_no_text_only_the_beginning_is_shown(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    content = json_line(model=json.dumps([7] * 50_000))
+    (row,) = read(database, feed_file(write(tmp_path, "ndjson", content)))
+    assert row["bad_column"] == "model" and len(row["bad_given"]) == 101 and row["model"] is None
+
+
 @pytest.mark.parametrize(
     ("column", "text", "alias", "value"),
     [
@@ -262,6 +282,7 @@ def test_a_fee_must_be_a_json_string_and_an_integer_may_be_a_number(
         ("csv", "\n", "is empty"),
         ("csv", csv_line(), "unknown column 'r'"),
         ("csv", HEADER + ",zz\n", "the unknown column 'zz'"),
+        ("csv", b"x" * 70_000 + b"\n", "its first line is longer than 65,536 letters"),
         ("csv", HEADER.replace("model,", "") + "\n", "no column model"),
         ("csv", HEADER.replace("model", "user_id") + "\n", "the column user_id twice"),
         ("csv", HEADER + "\n" + csv_line().replace("\n", ",more\n"), "Line: 2"),

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -229,7 +230,7 @@ def test_every_format_and_type_gives_the_same(tmp_path: Path) -> None:
         folder / "2026-01-07-coarse.parquet", row_group_size=1
     )
     small = pl.col("fee_cxpt").cast(pl.Decimal(12, 6))
-    bare = pl.DataFrame([make_row(request_id="bare")], schema=USAGE_SCHEMA).drop("ingested_at")
+    bare = pl.DataFrame([make_row(request_id="bare", fee_cxpt=Decimal(100))], schema=USAGE_SCHEMA).drop("ingested_at")
     bare.with_columns(small).write_parquet(folder / "2026-01-07-bare.parquet")
     files += [feed_file(folder / f"2026-01-07-{name}.parquet") for name in ("coarse", "bare")]
     found, expected = SparkNight(tmp_path / "spark").run(files), Night(tmp_path / "duckdb").run(files)

@@ -36,6 +36,12 @@ REFERENCE_FEE_E8 = {
     **{("/scrape", tier): 500 for tier in TIERS},
 }
 ENDPOINTS = {endpoint for endpoint, _ in REFERENCE_FEE_E8}
+FULL_WEIGHT = 10_000
+# upper edges of the latency histogram, as the policies of data/policies have them
+EDGES_MS = (100, 200, 300, 500, 800, 1200, 2000, 3000, 5000, 8000, 12000, 20000, 30000, 60000, 120000, 300000, 3600000)
+HOUR_US = 3_600_000_000
+Key = tuple[str, str, str, int, str]
+"""part, subject, endpoint, slot, reason of a line of the roll-up"""
 
 EARNING, REPEATED = "earning", "repeated"
 NOT_EARNING = ("status", "one_person", "suspended")
@@ -130,6 +136,13 @@ class EpochCount:
     earning_fee_e8: int = 0
     provisions: dict[str, ProvisionTotals] = field(default_factory=lambda: defaultdict(ProvisionTotals))
     users: dict[str, UserTotals] = field(default_factory=lambda: defaultdict(UserTotals))
+    rollup: dict[Key, tuple[int, int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0, 0)))
+
+    def add(self, part: str, subject: str, place: tuple[str, int, str], weight: int = 0, fee_e8: int = 0) -> None:
+        """Adds one request to a line of the roll-up."""
+        key = (part, subject, *place)
+        requests, weights, fees = self.rollup[key]
+        self.rollup[key] = (requests + 1, weights + weight, fees + fee_e8)
 
     @property
     def earning(self) -> int:
@@ -327,6 +340,29 @@ def add_earning(count: EpochCount, row: Row, late: bool, network: Network) -> No
             user.fee_e8 += row.fee_e8
 
 
+def add_to_rollup(count: EpochCount, row: Row, name: str, late: bool, network: Network) -> None:
+    """Adds one row to the lines of the roll-up that the page has for its class, on either side."""
+    provider_earns, user_earns = sides(row, network) if name == EARNING else (False, False)
+    reason = "suspended" if name == EARNING else name
+    if provider_earns:
+        assert (
+            row.provision_id and row.endpoint and row.started and row.fee_e8 is not None and row.latency_ms is not None
+        )
+        weight = weigh(row.endpoint, network.provisions[row.provision_id].tier, row.fee_e8)
+        hour = -1 if late else row.started // HOUR_US % 24
+        count.add("provision", row.provision_id, (row.endpoint, hour, ""), weight, row.fee_e8)
+        if weight == FULL_WEIGHT and not late:
+            bucket = next(i for i, edge in enumerate(EDGES_MS) if row.latency_ms <= edge)
+            count.add("latency", row.provision_id, (row.endpoint, bucket, ""))
+    elif row.provision_id in network.provisions:
+        count.add("provision_not_counted", row.provision_id or "", ("", 0, reason))
+    if user_earns:
+        assert row.user_id and row.fee_e8 is not None
+        count.add("user", row.user_id, ("", -1 if late else 0, ""), 0, row.fee_e8)
+    elif row.user_id in network.accounts:
+        count.add("user_not_counted", row.user_id or "", ("", 0, reason))
+
+
 def judge_epoch(
     rows: list[Row], network: Network, remembered: dict[str, set[tuple[object, ...]]]
 ) -> list[tuple[Row, str]]:
@@ -371,8 +407,10 @@ def count_rows(folder: Path, genesis: datetime = GENESIS) -> dict[int, EpochCoun
             count.classes[name] += 1
             if name not in QUARANTINED:
                 here[row.request_id or ""].add(row.content)
+            late = place(row, genesis_us)[1]
             if name == EARNING:
-                add_earning(count, row, place(row, genesis_us)[1], network)
+                add_earning(count, row, late, network)
+            add_to_rollup(count, row, name, late, network)
         occupied[number] = here
         counts[number] = count
     return counts

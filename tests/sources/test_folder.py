@@ -301,6 +301,9 @@ def test_feeds_are_listed_by_day(tmp_path: Path, feed: str) -> None:
         "2026-02-29.csv",
         "x2026-01-07.csv",
         "2026-01-07.csv.gz",
+        "2026-01-07-*.csv",
+        "2026-01-07-[ab].parquet",
+        "2026-01-07-?.csv",
     ):
         (folder / name).write_text("")
         with pytest.raises(InputError) as refused:
