@@ -11,7 +11,7 @@ import polars as pl
 from rewards.engines.night import Night
 from rewards.engines.readers import count_bytes, find_unreadable, lay_out, one_line, quote
 from rewards.epoch import Epoch
-from rewards.errors import InputError, LimitError
+from rewards.errors import InputError, LimitError, StorageError
 from rewards.policy import Policy
 from rewards.ports import FeedFile, RollUp
 from rewards.quality import FIRST_YEAR_US, LAST_YEAR_US
@@ -85,9 +85,7 @@ class DuckDBEngine:
                 raise LimitError(f"epoch {epoch.number}: {self._name_limit(error)}: {one_line(error)}") from error
             except duckdb.Error as error:
                 if "No space left on device" in str(error):
-                    raise LimitError(
-                        f"epoch {epoch.number}: the disk under {self._scratch} is full: {one_line(error)}; make room"
-                    ) from error
+                    raise StorageError(f"the disk under {self._scratch} is full; make room, then run again") from error
                 raise InputError(f"epoch {epoch.number}: the input cannot be read: {one_line(error)}") from error
 
     def _name_limit(self, error: Exception) -> str:

@@ -27,7 +27,7 @@ from rewards.engines.readers import (
 )
 from rewards.engines.spark_session import check_installed, open_session
 from rewards.epoch import Epoch
-from rewards.errors import InputError, LimitError, RewardsError, UsageError
+from rewards.errors import InputError, LimitError, RewardsError, StorageError, UsageError
 from rewards.policy import Policy
 from rewards.ports import FeedFile, RollUp
 from rewards.quality import FIRST_YEAR_US, LAST_YEAR_US
@@ -123,9 +123,7 @@ class SparkEngine:
     def _explain(self, error: Exception, epoch: Epoch) -> RewardsError | None:
         text = str(error)
         if "No space left on device" in text:
-            return LimitError(
-                f"epoch {epoch.number}: the disk under {self._scratch}, or a worker's, is full; make room"
-            )
+            return StorageError(f"the disk under {self._scratch}, or a worker's, is full; make room, then run again")
         if any(word in text for word in _BEYOND):
             return LimitError(f"epoch {epoch.number}: a sum of usage passes its bound: {one_line(error)}")
         if any(word in text for word in _MEMORY):

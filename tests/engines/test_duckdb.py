@@ -24,7 +24,7 @@ from rewards.distribution import add_wallets
 from rewards.engines import duckdb as duckdb_engine
 from rewards.engines.duckdb import DuckDBEngine
 from rewards.epoch import DAY_US, to_micros
-from rewards.errors import InputError, LimitError
+from rewards.errors import InputError, LimitError, StorageError
 from rewards.policy import TIERS
 from rewards.ports import Engine, FeedFile, RollUp
 from rewards.schemas import (
@@ -659,6 +659,15 @@ def test_too_little_disk_for_spilling_is_a_limit_with_its_name(night: Night) -> 
     engine = DuckDBEngine(night.folder / "scratch", memory="200MB", threads=1, spill="1MB")
     with pytest.raises(LimitError, match="more than memory 200MB and spill 1MB; raise memory, or give it more disk"):
         engine.roll_up([feed_file(path)], night.beats, night.people, night.nodes, [], CALENDAR.epoch(0), POLICY)
+
+
+def test_a_full_disk_is_no_fault_of_the_input(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(database: object, sql: str) -> Path:
+        raise duckdb.IOException("Could not write file: No space left on device")
+
+    monkeypatch.setattr(duckdb_engine._Database, "write_counted", write)
+    with pytest.raises(StorageError, match="scratch is full; make room"):
+        night.run(feed(night, make_row()))
 
 
 def test_a_quarantine_that_memory_does_not_hold_is_refused_by_what_is_in_it(night: Night) -> None:
