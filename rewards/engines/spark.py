@@ -117,7 +117,7 @@ class SparkEngine:
             except (PySparkException, Py4JError) as error:
                 found = self._explain(error, epoch) or _find_unreadable(usage, heartbeats, self._memory, self._scratch)
                 raise found or InputError(
-                    f"epoch {epoch.number}: Spark cannot roll it up: {one_line(error)}"
+                    f"epoch {epoch.number}: Spark cannot roll it up: {_find_cause(error)}"
                 ) from error
 
     def _explain(self, error: Exception, epoch: Epoch) -> RewardsError | None:
@@ -259,6 +259,12 @@ class _Database:
                 for batch in pq.ParquetFile(part).iter_batches(1 << 20, columns=list(names)):
                     target.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
         return self._counted
+
+
+def _find_cause(error: Exception) -> str:
+    """What a failure of Java came from; its first line only says which call failed."""
+    causes = [line.strip() for line in str(error).splitlines() if line.startswith("Caused by:")]
+    return causes[-1].removeprefix("Caused by:").strip() if causes else one_line(error)
 
 
 def _name(path: Path) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from rewards.engines import spark_session
 from rewards.engines.duckdb import DuckDBEngine
-from rewards.engines.spark import SparkEngine, write_out
+from rewards.engines.spark import SparkEngine, _find_cause, write_out
 from rewards.engines.spark_session import check_installed, close_sessions, open_session
 from rewards.epoch import Calendar
 from rewards.errors import InputError, LimitError, UsageError
@@ -236,6 +236,14 @@ def test_every_format_and_type_gives_the_same(tmp_path: Path) -> None:
     found, expected = SparkNight(tmp_path / "spark").run(files), Night(tmp_path / "duckdb").run(files)
     assert_equal(found, expected)
     assert found.bad_rows.rows() == expected.bad_rows.rows()
+
+
+def test_a_failure_of_java_is_told_by_what_it_came_from() -> None:
+    told = (
+        "An error occurred while calling o27.parquet.\n: Job aborted\nCaused by: A: b\n\tat x\nCaused by: C: no room\n"
+    )
+    assert _find_cause(RuntimeError(told)) == "C: no room"
+    assert _find_cause(RuntimeError("one\ntwo")) == "one"
 
 
 @needs_spark
