@@ -113,6 +113,10 @@ class Counts:
         }
 
 
+PATTERNS = "*?[]{}\\"
+"""What one reader or another takes for a pattern of names: no file of a feed is called so."""
+
+
 @dataclass(frozen=True)
 class FeedFile:
     """One file of a feed: where it is, the day of arrival in its name (its end, in microseconds), its format and

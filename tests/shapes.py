@@ -16,8 +16,8 @@ from random import Random
 
 import polars as pl
 
-from rewards.jobs.engines import EngineName
 from rewards.jobs.run import run_epochs
+from rewards.jobs.settings import EngineName
 from rewards.jobs.workspace import Workspace
 from tests.bundles.forge import settings_for
 from tests.worlds import HEARTBEAT_SCHEMA, USAGE_SCHEMA, write_feed

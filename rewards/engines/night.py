@@ -247,19 +247,17 @@ class Night:
             ) named WHERE rule IS NOT NULL""",
         )
         same = "earns_provider, earns_user, tier_differs, provision_no, account_no, user_id, endpoint_no, slot, bucket"
-        sums = ("weight", "fee_e8")
-        changed = ", ".join(f"r.{name}" for name in (*same.split(", "), *sums))
         self._db.create(
             "changed",
-            f"""SELECT r.rule AS rule_before, k.rule, {changed}
+            f"""SELECT r.rule AS rule_before, k.rule, {same}, weight, fee_e8
             FROM r JOIN k ON k.file_no = r.file_no AND k.row_number = r.row_number""",
         )
         once, back = "CAST(1 AS SMALLINT) AS n", "CAST(-1 AS SMALLINT) AS n"
         self._db.define(
             "named",
-            f"""SELECT rule, {once}, {same}, {", ".join(sums)} FROM r
+            f"""SELECT rule, {once}, {same}, weight, fee_e8 FROM r
             UNION ALL SELECT rule_before AS rule, {back}, {same}, -weight AS weight, -fee_e8 AS fee_e8 FROM changed
-            UNION ALL SELECT rule, {once}, {same}, {", ".join(sums)} FROM changed""",
+            UNION ALL SELECT rule, {once}, {same}, weight, fee_e8 FROM changed""",
         )
 
     def _heartbeats(self, files: Sequence[FeedFile]) -> tuple[pl.DataFrame, Coverage, dict[str, int]]:

@@ -131,12 +131,16 @@ def _typed(name: str, kind: str, dialect: Dialect = DUCKDB) -> dict[str, str]:
 def _too_long(name: str, dialect: Dialect = DUCKDB) -> tuple[str, str]:
     """The condition under which a text is no text of a feed, and what is shown of it."""
     c = f"s.{name}"
-    return f"{dialect.size.format(c=c)} > {MAX_TEXT_BYTES}", f"left({c}, {SHOWN_LETTERS}) || '…'"
+    return f"{dialect.size.format(c=c)} > {MAX_TEXT_BYTES}", _begin(c)
 
 
 def _shorten(text: str) -> str:
     """What is shown of a text that does not parse."""
-    return f"CASE WHEN strlen({text}) > {MAX_TEXT_BYTES} THEN left({text}, {SHOWN_LETTERS}) || '…' ELSE {text} END"
+    return f"CASE WHEN strlen({text}) > {MAX_TEXT_BYTES} THEN {_begin(text)} ELSE {text} END"
+
+
+def _begin(text: str) -> str:
+    return f"left({text}, {SHOWN_LETTERS}) || '…'"
 
 
 def _absent(name: str, kind: str) -> dict[str, str]:

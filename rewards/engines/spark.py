@@ -29,7 +29,7 @@ from rewards.engines.spark_session import check_installed, open_session
 from rewards.epoch import Epoch
 from rewards.errors import InputError, LimitError, RewardsError, StorageError, UsageError
 from rewards.policy import Policy
-from rewards.ports import FeedFile, RollUp
+from rewards.ports import PATTERNS, FeedFile, RollUp
 from rewards.quality import FIRST_YEAR_US, LAST_YEAR_US
 from rewards.schemas import HEARTBEAT_COLUMNS, USAGE_COLUMNS
 
@@ -271,7 +271,7 @@ def _name(path: Path) -> str:
     """A path as Spark takes it. A path that it could take for a pattern is refused: told that it is none, Spark reads
     each of several such files as often as there are files."""
     place = str(path.absolute())
-    if pattern := next((c for c in place if c in "*?[]{}\\"), None):
+    if pattern := next((c for c in place if c in PATTERNS), None):
         raise UsageError(f"{place} holds {pattern!r}, which Spark takes for a pattern; give another folder")
     return f"file:{place}"
 

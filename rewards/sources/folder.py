@@ -14,11 +14,10 @@ import polars as pl
 from rewards.epoch import DAY_US, to_micros
 from rewards.errors import InputError
 from rewards.policy import DatedPolicy, check_succession, parse_policy
-from rewards.ports import FeedFile
+from rewards.ports import PATTERNS, FeedFile
 from rewards.schemas import ACCOUNTS, DEPOSITS, PROVISIONS, Table
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
-PATTERNS = "*?[]{}\\"
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[._-].*)?")
 _NULLABLE_DEFAULTS = {"funding": False}
 
