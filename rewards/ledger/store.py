@@ -12,24 +12,7 @@ from pathlib import Path
 import duckdb
 
 from rewards.errors import Disagreement, Finding, StorageError
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE epochs (
-        number INTEGER PRIMARY KEY, manifest VARCHAR NOT NULL UNIQUE, previous VARCHAR, root VARCHAR NOT NULL,
-        sealed_at TIMESTAMPTZ NOT NULL
-    );
-    CREATE TABLE intents (
-        hash VARCHAR PRIMARY KEY, epoch INTEGER NOT NULL, action VARCHAR NOT NULL, chain_id VARCHAR NOT NULL,
-        record VARCHAR NOT NULL, signed_at TIMESTAMPTZ NOT NULL, final_at TIMESTAMPTZ, block BIGINT
-    );
-    CREATE TABLE findings (
-        epoch INTEGER NOT NULL, step VARCHAR NOT NULL, gate VARCHAR NOT NULL, message VARCHAR NOT NULL,
-        expected VARCHAR NOT NULL, observed VARCHAR NOT NULL, refuses BOOLEAN NOT NULL, found_at TIMESTAMPTZ NOT NULL
-    );
-    """,
-)
-
+from rewards.ledger.migrations import MIGRATIONS
 
 @dataclass(frozen=True)
 class SealedEpoch:
@@ -73,7 +56,8 @@ class Ledger:
         self._path = path
 
     @contextmanager
-    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One write that happens as a whole or not at all, on tables that are up to date."""
         with self._connected(read_only=False) as connection:
             connection.execute("BEGIN")
             self._migrate(connection)
@@ -81,13 +65,13 @@ class Ledger:
             connection.execute("COMMIT")
 
     @contextmanager
-    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A look at a ledger that exists; one of an older version is brought up to date first."""
         with self._connected(read_only=True) as connection:
             if not self._missing_migrations(connection):
                 yield connection
                 return
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             yield connection
 
     @contextmanager
@@ -118,16 +102,16 @@ class Ledger:
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)")
         for number in self._missing_migrations(connection):
-            connection.execute(_MIGRATIONS[number])
+            connection.execute(MIGRATIONS[number])
             connection.execute("INSERT INTO migrations VALUES (?)", [number])
 
     def _missing_migrations(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
         begun = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()
         rows = connection.execute("SELECT number FROM migrations").fetchall() if begun else []
         done = {int(row[0]) for row in rows}
-        if done - set(range(len(_MIGRATIONS))):
+        if done - set(range(len(MIGRATIONS))):
             raise StorageError(f"{self._path} was written by a newer version (migration {max(done)}); use that version")
-        return [number for number in range(len(_MIGRATIONS)) if number not in done]
+        return [number for number in range(len(MIGRATIONS)) if number not in done]
 
     def exists(self) -> bool:
         return self._path.exists()
@@ -136,7 +120,7 @@ class Ledger:
         """Every sealed epoch, ascending."""
         if not self.exists():
             return []
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute("SELECT number, manifest, previous, root FROM epochs ORDER BY number").fetchall()
         return [SealedEpoch(*row) for row in rows]
 
@@ -146,7 +130,7 @@ class Ledger:
 
         Raises Disagreement when another result of this epoch, or another predecessor, is sealed.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             same = connection.execute("SELECT manifest FROM epochs WHERE number = ?", [epoch.number]).fetchall()
             if same:
                 if same[0][0] != epoch.manifest:
@@ -168,7 +152,7 @@ class Ledger:
 
     def adopt(self, epoch: SealedEpoch, now: datetime) -> None:
         """Begin an empty ledger with an epoch that was sealed and checked elsewhere; Disagreement when it is not empty."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if connection.execute("SELECT number FROM epochs LIMIT 1").fetchall():
                 raise Disagreement(f"epoch {epoch.number} cannot begin {self._path}: other epochs are sealed there")
             _insert(connection, epoch, now)
@@ -176,7 +160,7 @@ class Ledger:
     def withdraw(self, number: int, now: datetime) -> None:
         """Forget that an epoch and every later one were sealed, and keep a finding on each instead."""
         message = f"epoch {number} was revoked on the chain; this result is withdrawn, to be computed again"
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM findings WHERE epoch >= ? AND step = 'withdraw'", [number])
             connection.execute(
                 "INSERT INTO findings SELECT number, 'withdraw', 'chain state', ?, 'a live root', manifest, false, ? "
@@ -187,7 +171,7 @@ class Ledger:
 
     def store_intent(self, intent: StoredIntent, now: datetime) -> None:
         """Remember a signed transaction before it is sent."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING",
                 [intent.hash, intent.epoch, intent.action, str(intent.chain_id), intent.record, now],
@@ -195,14 +179,14 @@ class Ledger:
 
     def settle_intent(self, hash_: str, block: int, now: datetime) -> None:
         """Mark a transaction as final in `block`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("UPDATE intents SET final_at = ?, block = ? WHERE hash = ?", [now, block, hash_])
 
     def intents(self, epoch: int, action: str, chain_id: int) -> list[StoredIntent]:
         """Transactions signed for one action on one epoch, oldest first."""
         if not self.exists():
             return []
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(
                 "SELECT hash, epoch, action, chain_id, record, final_at FROM intents "
                 "WHERE epoch = ? AND action = ? AND chain_id = ? ORDER BY signed_at, hash",
@@ -214,7 +198,7 @@ class Ledger:
         """Epochs whose newest transaction for an action is not final, ascending; an older one was given up before it."""
         if not self.exists():
             return []
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(
                 "SELECT epoch FROM intents WHERE action = ? AND chain_id = ? GROUP BY epoch "
                 "HAVING last(final_at IS NULL ORDER BY signed_at, hash) ORDER BY epoch",
@@ -224,7 +208,7 @@ class Ledger:
 
     def record_findings(self, epoch: int, step: str, findings: Sequence[Finding], now: datetime) -> None:
         """Replace what a step found on an epoch."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM findings WHERE epoch = ? AND step = ?", [epoch, step])
             for f in findings:
                 connection.execute(
@@ -236,7 +220,7 @@ class Ledger:
         """Every finding by epoch."""
         if not self.exists():
             return {}
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(
                 "SELECT epoch, gate, message, expected, observed, refuses FROM findings ORDER BY ALL"
             ).fetchall()
