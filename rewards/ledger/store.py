@@ -14,6 +14,7 @@ import duckdb
 from rewards.errors import Disagreement, Finding, StorageError
 from rewards.ledger.migrations import MIGRATIONS
 
+
 @dataclass(frozen=True)
 class SealedEpoch:
     """An epoch whose result may not change: its manifest's digest, the one before it, its root (0x hex)."""
