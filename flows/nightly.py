@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.artifacts import show_epoch, shown_refusal
 from rewards.errors import ChainError, GateRefused, InputError, RewardsError, StorageError
-from rewards.jobs.chain import open_signer, open_vault
+from rewards.jobs.chain import lock_signer, open_signer, open_vault
 from rewards.jobs.night import bind_run, choose_epoch, close_up_to, publish_up_to
 from rewards.jobs.settings import Settings, load_settings
 from rewards.jobs.workspace import Workspace
@@ -66,7 +66,7 @@ def close(settings: Settings, last: int, patient_since: datetime) -> list[int]:
 def publish(settings: Settings, last: int) -> list[int]:
     """Publish what the Vault lacks up to epoch `last`; the numbers of the epochs that this call published."""
     vault, signer = open_vault(settings), open_signer(settings, "publisher")
-    with shown_refusal():
+    with lock_signer(signer, vault.chain_id), shown_refusal():
         return [done.record.epoch for done in publish_up_to(Workspace(settings.data), last, vault, signer)]
 
 

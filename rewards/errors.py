@@ -36,6 +36,18 @@ class ChainError(RewardsError):
     exit_code = 4
 
 
+class ChainUnavailable(ChainError):
+    """A node did not answer, or not now: the same question may be answered later, and nothing is known."""
+
+
+class NotSigned(ChainError):
+    """A transaction that may not be signed, or not here; what was signed before may still be mined."""
+
+
+class FeeAboveCap(NotSigned):
+    """What the chain asks for is above what the settings allow."""
+
+
 class InputError(RewardsError):
     """An input file or table is missing, unreadable or of the wrong shape."""
 

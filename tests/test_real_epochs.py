@@ -17,12 +17,14 @@ from rewards import gates
 from rewards.bundles.store import Bundle
 from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
 from rewards.chain.embedded import EmbeddedChain
-from rewards.chain.sender import Patience, Sender
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.vault import Vault
 from rewards.epoch import Calendar
+from rewards.jobs.attest import attest_epoch
 from rewards.jobs.claims import find_claimables
 from rewards.jobs.prepare import RunSettings
-from rewards.jobs.publish import attest_epoch, publish_epoch
+from rewards.jobs.publish import publish_epoch
 from rewards.jobs.reconcile import reconcile
 from rewards.jobs.run import run_epochs
 from rewards.jobs.settings import POLICIES

@@ -4,22 +4,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Any
-from urllib.parse import urlsplit
 
 from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
-from web3 import HTTPProvider, Web3
+from web3 import Web3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
-from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
 from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
 
 from rewards.chain.contracts import describe_revert
-from rewards.errors import ChainError
+from rewards.chain.endpoints import Endpoint, Endpoints, NoAnswer, open_endpoints
+from rewards.errors import ChainError, ChainUnavailable
 from rewards.ports import Block
 from rewards.units import Address, checksum
 
 # Nodes refuse wide ranges of logs; ten thousand blocks is what the common ones take.
 LOG_RANGE = 10_000
+
+MOST_BEHIND = 64
+"""A node whose final block is more blocks behind another's than this is out of step, and is not waited for."""
 
 # How nodes say that they do not know a block tag: invalid params, and unknown block.
 _UNKNOWN_TAG_CODES = (-32602, -39001)
@@ -46,9 +48,42 @@ class Chain:
         """
         if self._has_final_tag is None:
             self._has_final_tag = self._ask_for_final_tag()
+        provider = self.web3.provider
+        if isinstance(provider, Endpoints) and len(provider.endpoints) > 1:
+            return self._agree_on_final(provider)
         if self._has_final_tag:
             return self._block("finalized")
         return self._block(max(0, self.head().number - self._depth))
+
+    def _agree_on_final(self, provider: Endpoints) -> Block:
+        """The newest block that every node which keeps up calls final; ChainError when they hold different blocks there.
+
+        The node that is furthest is asked first from then on; one that is far behind it has no say."""
+        tag = "finalized" if self._has_final_tag else "latest"
+        seen = [(endpoint, block) for endpoint, block in self._ask_each_for_block(provider, tag) if block is not None]
+        if not seen:
+            raise ChainUnavailable(f"asking for the final block: {self.where} do not answer; check the network")
+        ahead, newest = max(seen, key=lambda pair: pair[1].number)
+        if seen[0][1].number < newest.number:
+            provider.prefer(ahead)
+        keeping_up = [endpoint for endpoint, block in seen if newest.number - block.number <= MOST_BEHIND]
+        number = min(block.number for endpoint, block in seen if endpoint in keeping_up)
+        if not self._has_final_tag:
+            number = max(0, number - self._depth)
+        found = self._ask_each_for_block(provider, hex(number))
+        held = {block.hash: endpoint.where for endpoint, block in found if block is not None and endpoint in keeping_up}
+        if len(held) > 1:
+            told = ", ".join(f"0x{hash_.hex()} at {where}" for hash_, where in held.items())
+            raise ChainError(
+                f"the endpoints disagree on block {number}, which is final: {told}; find out which of them is on another "
+                "fork, and take it out of REWARDS_RPC_URL"
+            )
+        return self._block(number)
+
+    def _ask_each_for_block(self, provider: Endpoints, which: str) -> list[tuple[Endpoint, Block | None]]:
+        with self.translate_errors(f"reading block {which}"):
+            answers = provider.ask_each("eth_getBlockByNumber", [which, False])
+            return [(endpoint, _read_block(answer)) for endpoint, answer in answers]
 
     def _ask_for_final_tag(self) -> bool:
         with self.translate_errors("asking for the final block"):
@@ -109,6 +144,11 @@ class Chain:
                 return False
             return True
 
+    def send_raw(self, raw: bytes, purpose: str) -> None:
+        """Gives a signed transaction to the node; ChainError when it refuses, ChainUnavailable when it may have it."""
+        with self.translate_errors(purpose):
+            self.web3.eth.send_raw_transaction(raw)
+
     def replay(self, transaction: Mapping[str, Any], block: BlockIdentifier) -> None:
         """Calls without sending; ChainError with the decoded reason when the call reverts."""
         with self.translate_errors("replaying a transaction"):
@@ -141,10 +181,14 @@ class Chain:
             raise ChainError(f"{self.where} refuses: {_describe(error)}") from None
         except BlockNotFound as error:
             raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from None
-        except (Web3Exception, ValidationError, JSONDecodeError) as error:
+        except (Web3Exception, ValidationError) as error:
             raise ChainError(f"{doing}: {self.where} answers {_one_line(error)}") from None
+        except NoAnswer as error:
+            raise ChainUnavailable(f"{doing}: {error}") from None
+        except (JSONDecodeError, UnicodeDecodeError) as error:
+            raise ChainUnavailable(f"{doing}: {self.where} answers no JSON ({_one_line(error)})") from None
         except OSError as error:
-            raise ChainError(
+            raise ChainUnavailable(
                 f"{doing}: {self.where} does not answer ({type(error).__name__}); check the address and the network"
             ) from None
 
@@ -153,15 +197,15 @@ class Chain:
             return _to_block(self.web3.eth.get_block(number))
 
 
-def connect(rpc_url: str, expected_chain_id: int, depth: int = 64, timeout_s: int = 15) -> Chain:
-    """The chain behind an HTTP endpoint; ChainError when it does not answer or has another chain id."""
-    where = describe_endpoint(rpc_url)
-    # A raw transaction is never sent again behind the sender's back.
-    repeatable = [method for method in REQUEST_RETRY_ALLOWLIST if method != "eth_sendRawTransaction"]
-    provider = HTTPProvider(rpc_url, {"timeout": timeout_s})
-    retry = provider.exception_retry_configuration
-    retry.retries, retry.method_allowlist = 3, repeatable
-    return adopt(Web3(provider), expected_chain_id, where, depth)
+def connect(rpc_urls: str, expected_chain_id: int, depth: int = 64, timeout_s: int = 15) -> Chain:
+    """The chain behind one HTTP endpoint, or several with spaces between them; ChainError when none answers or one has
+    another chain id."""
+    endpoints = open_endpoints(rpc_urls, expected_chain_id, timeout_s)
+    where = " or ".join(endpoint.where for endpoint in endpoints.endpoints)
+    chain = adopt(Web3(endpoints), expected_chain_id, where, depth)
+    with chain.translate_errors("connecting"):
+        endpoints.ask_each("eth_chainId", [])  # so that one of another chain is told at once
+    return chain
 
 
 def adopt(web3: Web3, expected_chain_id: int, where: str, depth: int = 64) -> Chain:
@@ -172,18 +216,6 @@ def adopt(web3: Web3, expected_chain_id: int, where: str, depth: int = 64) -> Ch
     if found != expected_chain_id:
         raise ChainError(f"{where} is chain {found}, not {expected_chain_id}; check the endpoint and the chain id")
     return chain
-
-
-def describe_endpoint(rpc_url: str) -> str:
-    """Scheme and host of an endpoint: paths and user names often hold keys, so they are never shown."""
-    try:
-        parts = urlsplit(rpc_url)
-        port = parts.port
-    except ValueError:
-        raise ChainError("the endpoint is not an address; give http://host:port") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ChainError(f"the endpoint has scheme {parts.scheme!r}; give http://host:port or https://host")
-    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
 
 
 def request(chain: Chain, method: str, params: Sequence[Any] = ()) -> Any:
@@ -198,6 +230,14 @@ def _is_unknown_tag(error: BlockNotFound | Web3RPCError) -> bool:
     answer: Any = (error.rpc_response or {}).get("error")
     code = answer.get("code") if isinstance(answer, Mapping) else None
     return code in _UNKNOWN_TAG_CODES or "block not found" in str(error).lower()
+
+
+def _read_block(answer: Mapping[str, Any]) -> Block | None:
+    """The block of a node's raw answer; None where it has none."""
+    found = answer.get("result")
+    if not found:
+        return None
+    return Block(int(found["number"], 16), bytes(HexBytes(found["hash"])), int(found["timestamp"], 16))
 
 
 def _to_block(block: Any) -> Block:

@@ -7,8 +7,9 @@ from web3 import Web3
 
 from rewards.chain.client import Chain
 from rewards.chain.contracts import load_artifact
+from rewards.chain.intent import SignedIntent
 from rewards.chain.plan import ESCROW, SUBSCRIPTIONS, VAULT, Plan, Step
-from rewards.chain.sender import Sender, SignedIntent
+from rewards.chain.sender import Sender
 from rewards.errors import ChainError
 from rewards.units import Address, checksum
 
@@ -54,7 +55,7 @@ def estimate_cost(sender: Sender, plan: Plan, deployer: Address, signed: Mapping
     bounds grow by the same ratio. ChainError when a step would revert, or fees pass the cap.
     """
     chain = sender.chain
-    max_fee = sender.choose_fees()[0]
+    max_fee = sender.choose_fees().max_fee
     open_steps = [step for step in plan.steps if step.name not in signed]
     standing = [step for step in open_steps if _can_stand(chain, plan, step)]
     estimates = {step.name: _estimate(chain, step, deployer, bool(signed)) for step in standing}

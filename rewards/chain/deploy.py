@@ -8,7 +8,8 @@ from web3 import Web3
 
 from rewards.chain.contracts import load_artifact
 from rewards.chain.deployment import Deployment
-from rewards.chain.sender import Intent, OnSigned, Sender
+from rewards.chain.intent import Intent, OnSigned
+from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError
 from rewards.ports import Receipt

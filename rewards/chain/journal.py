@@ -1,17 +1,13 @@
 """What a deployment has signed so far, on disk before it is sent: a run that was killed goes on from here."""
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from errno import EPERM
 from pathlib import Path
 
 from rewards.chain.deployment import write_durably
+from rewards.chain.intent import SignedIntent
 from rewards.chain.request import Request
-from rewards.chain.sender import SignedIntent
 from rewards.errors import RewardsError, StorageError, UsageError
 
 JOURNAL_ENDING = ".partial"
@@ -85,63 +81,3 @@ def read_journal(path: Path) -> Journal | None:
         raise UsageError(
             f"{path} is not the journal of a deployment ({error}); restore it, it says what was sent already"
         ) from None
-
-
-@contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
-    """Makes a folder and keeps other deployments away from it for as long as the block runs; StorageError when one is at
-    work there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise StorageError(f"{folder} cannot be opened: {error.strerror}; give a folder that can be written") from None
-    with _lock(held, f"another deployment is at work in {folder}"):
-        yield
-
-
-@contextmanager
-def hold_key(lock: Path, whose: str) -> Iterator[None]:
-    """Keeps other deployments away from a key, whose nonces they would take; StorageError when one is at work with it, or
-    when another user could take the lock. The file stays: to remove it would let in two at once."""
-    with _open_own(lock) as held, _lock(held, f"another deployment by {whose} is at work"):
-        yield
-
-
-@contextmanager
-def _open_own(lock: Path) -> Iterator[int]:
-    """The lock file, in a folder that belongs to this user and that nobody else enters."""
-    opened = []
-    try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        opened.append(os.open(lock.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
-        _require_own(opened[0], lock.parent)
-        os.fchmod(opened[0], 0o700)
-        opened.append(os.open(lock.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=opened[0]))
-        _require_own(opened[1], lock)
-    except OSError as error:
-        for one in opened:
-            os.close(one)
-        raise StorageError(
-            f"the lock {lock} cannot be made: {error.strerror}; set XDG_STATE_HOME to a folder of this user"
-        ) from None
-    os.close(opened[0])
-    yield opened[1]
-
-
-def _require_own(held: int, path: Path) -> None:
-    owner = os.fstat(held).st_uid
-    if owner != os.getuid():
-        raise PermissionError(EPERM, f"{path} belongs to user {owner}, not {os.getuid()}")
-
-
-@contextmanager
-def _lock(held: int, otherwise: str) -> Iterator[None]:
-    try:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StorageError(f"{otherwise}; wait until it ends") from None
-        yield
-    finally:
-        os.close(held)

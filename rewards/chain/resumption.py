@@ -4,11 +4,11 @@ from pathlib import Path
 
 from rewards.chain.client import Chain
 from rewards.chain.deployment import Deployment
+from rewards.chain.intent import SignedIntent
 from rewards.chain.journal import Journal, journal_path, read_journal
 from rewards.chain.networks import is_public
 from rewards.chain.plan import SUPPLY_STEP, find_created_address
 from rewards.chain.request import Request
-from rewards.chain.sender import SignedIntent
 from rewards.errors import UsageError
 from rewards.units import checksum
 

@@ -1,78 +1,27 @@
-"""The transaction sender: sign, let the caller store, send, wait until final. One intent, one nonce, one effect."""
+"""The transaction sender: sign, keep, send, wait until final. One intent, one nonce, one effect."""
 
-import json
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from hexbytes import HexBytes
-from web3.types import TxReceipt
 
 from rewards.chain.client import Chain
+from rewards.chain.fees import Fees, ask_for_fees, choose_fees
+from rewards.chain.intent import Intent, IntentStore, OnSigned, SignedIntent
+from rewards.chain.pursuit import Mined, Patience, Pursuit, Replace
 from rewards.chain.signers import Signer
-from rewards.errors import ChainError
+from rewards.errors import ChainError, ChainUnavailable
 from rewards.ports import Block, Receipt
 from rewards.units import Address, checksum, keccak
 
 GAS_LIMIT = 2**24
 """The most gas that one transaction may use (Osaka)."""
 
+ROUNDS = 4
+"""How often an intent is decided anew because its nonce went to something else."""
 
-@dataclass(frozen=True)
-class Intent:
-    """What is to happen: a call of `to`, or a deployment where that is None. `purpose` is for people."""
-
-    purpose: str
-    to: Address | None
-    data: bytes
-
-
-@dataclass(frozen=True)
-class SignedIntent:
-    """What the caller stores before anything is sent: enough to send the same bytes again, and nothing secret.
-
-    Fees are wei per gas; on a chain without a base fee both hold the gas price.
-    """
-
-    purpose: str
-    chain_id: int
-    sender: Address
-    nonce: int
-    gas: int
-    max_fee: int
-    priority_fee: int
-    raw: bytes
-    transaction: bytes
-
-    def to_json(self) -> str:
-        fields = asdict(self) | {"raw": "0x" + self.raw.hex(), "transaction": "0x" + self.transaction.hex()}
-        return json.dumps(fields, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "SignedIntent":
-        """The stored intent; ChainError when the text is not one or its hash is not that of its bytes."""
-        try:
-            fields = json.loads(text)
-            raw, transaction = (bytes.fromhex(fields.pop(name).removeprefix("0x")) for name in ("raw", "transaction"))
-            stored = cls(**fields, raw=raw, transaction=transaction)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise ChainError(f"not a stored intent: {text[:80]!r}; look at what was written there") from None
-        if keccak(raw) != transaction:
-            raise ChainError(f"a stored intent with hash 0x{transaction.hex()} holds other bytes; it must not be sent")
-        return stored
-
-
-OnSigned = Callable[[SignedIntent], None]
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a block and for finality: `polls` questions with `pause_s` seconds between them."""
-
-    polls: int = 900
-    pause_s: float = 2.0
-    pause: Callable[[float], None] = time.sleep
+IsDone = Callable[[int | None], bool]
+"""Whether the effect of an intent stands on the chain after a block, or now (None)."""
 
 
 class Sender:
@@ -85,30 +34,58 @@ class Sender:
         self.sent: list[bytes] = []
         """The hash of every transaction that the chain took from here, again where it was sent again."""
 
+    def execute(
+        self, intent: Intent, signer: Signer, store: IntentStore, is_done: IsDone, check: Callable[[], None]
+    ) -> Receipt | None:
+        """Brings about what an intent asks for, once, whatever was signed before and wherever that ended.
+
+        Asks the chain first; finishes what `store` holds of this signer; where it is not done, calls `check`, which may
+        raise, and then sends: at the nonce that the chain gives, or the one that an unfinished transaction has, which is
+        then replaced. Returns when the effect is final: the receipt of a transaction that `store` knew or knows now, or
+        None where something else had that effect.
+
+        Raises ChainError when it would revert, did, or the chain does not take it: what is signed is kept, and the
+        same call resumes.
+        """
+        for _ in range(ROUNDS):
+            mined = self._finish_mined(signer.address, store)
+            if mined is None:
+                if is_done(None):
+                    if self._wait_until_done(intent, is_done):
+                        return None
+                    continue
+                check()
+                mined = self._pursue(intent, signer, store)
+            if mined is not None and mined.version.serves(intent):
+                return self._require_success(mined)
+        raise ChainError(
+            f"{intent.purpose}: its nonce went to something else {ROUNDS} times; find out who else uses the key of "
+            f"{signer.address}, then run the command again"
+        )
+
     def send(self, intent: Intent, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
-        """Signs, calls `on_signed`, sends and waits until the block is final.
+        """Signs, calls `on_signed`, sends and waits until the block is final; a stuck one is replaced, each version told
+        to `on_signed` before it is sent.
 
         Intents of this signer that are stored and unfinished must be resumed first: this one takes the next nonce.
         ChainError when it would revert (nothing is signed), when it did, or when the chain does not take it.
         """
+        keep = on_signed or (lambda _: None)
         stored = self.sign(intent, signer)
-        if on_signed is not None:
-            on_signed(stored)
-        self._submit(stored)
-        return self._wait_until_final(stored)
+        keep(stored)
+        return self._finish(self._run([stored], replace=self._replacing(intent, signer, keep)), stored)
 
     def resume(self, stored: SignedIntent, *replaced: SignedIntent) -> Receipt:
         """Finishes an intent that was signed before: asks the chain first, sends the same bytes only if unknown. What it
         `replaced` may have been mined in its place."""
-        if stored.chain_id != self.chain.chain_id:
-            raise ChainError(f"{stored.purpose} was signed for chain {stored.chain_id}, not {self.chain.chain_id}")
-        self._submit_if_unknown(stored, *replaced)
-        return self._wait_until_final(stored, *replaced)
+        self._require_chain(stored)
+        return self._finish(self._run([stored, *replaced]), stored)
 
     def is_stuck(self, stored: SignedIntent, *replaced: SignedIntent) -> bool:
         """Whether an intent is in no block, could be, and pays less than the chain asks now."""
-        base_fee, tip = self._ask_for_fees()
-        if stored.max_fee >= (base_fee or 0) + tip or self._find_mined(stored, *replaced)[1] is not None:
+        if stored.max_fee >= ask_for_fees(self.chain).least:
+            return False
+        if any(self.chain.find_receipt(version.transaction) is not None for version in (stored, *replaced)):
             return False
         # A nonce that another transaction took is not to be had for any fee.
         return self.chain.count_transactions(stored.sender, "latest") <= stored.nonce
@@ -119,105 +96,142 @@ class Sender:
 
     def sign(self, intent: Intent, signer: Signer) -> SignedIntent:
         """The signed transaction at the sender's next nonce; ChainError when it would revert or fees pass the cap."""
-        call: dict[str, Any] = {"from": checksum(signer.address), "data": intent.data, "value": 0}
+        gas = self.estimate(intent, signer.address)
+        return self._sign(intent, signer, self.chain.count_transactions(signer.address, "pending"), gas)
+
+    def estimate(self, intent: Intent, sender: Address) -> int:
+        """The gas that a transaction is given: a fifth above what the chain estimates. ChainError when it would revert."""
+        call: dict[str, Any] = {"from": checksum(sender), "data": intent.data, "value": 0}
         if intent.to is not None:
             call["to"] = checksum(intent.to)
         try:
             estimate = self.chain.estimate_gas(call)
         except ChainError as error:
-            raise ChainError(f"{intent.purpose}: {error}") from error
+            raise type(error)(f"{intent.purpose}: {error}") from error
         gas = estimate + estimate // 5
         if gas > GAS_LIMIT:
             raise ChainError(f"{intent.purpose} needs {gas} gas, more than the {GAS_LIMIT} of a transaction; split it")
-        return self._sign(intent, signer, self.chain.count_transactions(signer.address, "pending"), gas)
+        return gas
+
+    def choose_fees(self, replaced: SignedIntent | None = None) -> Fees:
+        """What a transaction pays now; FeeAboveCap when that is too much."""
+        return choose_fees(ask_for_fees(self.chain), self._max_fee_cap, replaced)
+
+    # ---------------------------------------------------------------- inside
 
     def _sign(
         self, intent: Intent, signer: Signer, nonce: int, gas: int, replaced: SignedIntent | None = None
     ) -> SignedIntent:
-        max_fee, priority_fee, fees = self.choose_fees(replaced)
+        fees = self.choose_fees(replaced)
         call = {"data": intent.data, "value": 0} | ({} if intent.to is None else {"to": checksum(intent.to)})
-        raw = signer.sign_transaction(call | fees | {"gas": gas, "nonce": nonce, "chainId": self.chain.chain_id})
+        known = {"gas": gas, "nonce": nonce, "chainId": self.chain.chain_id}
+        raw = signer.sign_transaction(call | fees.to_fields() | known)
+        chain_id, sender = self.chain.chain_id, signer.address
         return SignedIntent(
-            intent.purpose, self.chain.chain_id, signer.address, nonce, gas, max_fee, priority_fee, raw, keccak(raw)
-        )
+            intent.purpose, chain_id, sender, nonce, gas, fees.max_fee, fees.tip, raw, keccak(raw)
+        )  # fmt: skip
 
-    def choose_fees(self, replaced: SignedIntent | None = None) -> tuple[int, int, dict[str, int]]:
-        """Highest fee, tip, and both as fields of a transaction; ChainError when the highest passes the cap."""
-        base_fee, tip = self._ask_for_fees()
-        # Twice the base fee outlasts six full blocks in a row.
-        max_fee = tip if base_fee is None else 2 * base_fee + tip
-        if replaced is not None:
-            # Nodes take no replacement that raises either fee by less than an eighth.
-            max_fee, tip = max(max_fee, -(-replaced.max_fee * 9 // 8)), max(tip, -(-replaced.priority_fee * 9 // 8))
-        if self._max_fee_cap is not None and max_fee > self._max_fee_cap:
-            raise ChainError(f"a fee of {max_fee} wei per gas, above the cap of {self._max_fee_cap}; wait or raise it")
-        if base_fee is None:
-            return max_fee, max_fee, {"gasPrice": max_fee}
-        return max_fee, tip, {"maxFeePerGas": max_fee, "maxPriorityFeePerGas": tip}
+    def _replacing(self, intent: Intent, signer: Signer, keep: OnSigned) -> Replace:
+        def replace(stored: SignedIntent) -> SignedIntent:
+            newer = self.replace(stored, intent, signer)
+            keep(newer)
+            return newer
 
-    def _ask_for_fees(self) -> tuple[int | None, int]:
-        """The base fee, None where the chain has none, and the tip or there the gas price."""
-        eth = self.chain.web3.eth
-        with self.chain.translate_errors("asking for fees"):
-            base_fee = eth.get_block("latest").get("baseFeePerGas")
-            return base_fee, eth.gas_price if base_fee is None else eth.max_priority_fee
+        return replace
 
-    def _find_mined(self, *versions: SignedIntent) -> tuple[SignedIntent, TxReceipt | None]:
-        """The version that is in a block, with its receipt; the first one without any."""
-        for version in versions:
-            found = self.chain.find_receipt(version.transaction)
-            if found is not None:
-                return version, found
-        return versions[0], None
+    def _run(
+        self, versions: list[SignedIntent], rivals: list[SignedIntent] | None = None, replace: Replace | None = None
+    ) -> Mined | None:
+        on_sent = self._note_sent
+        return Pursuit(self.chain, self._patience, versions, rivals or [], replace, on_sent).run()
 
-    def _submit(self, stored: SignedIntent) -> None:
-        try:
-            with self.chain.translate_errors(stored.purpose):
-                self.chain.web3.eth.send_raw_transaction(stored.raw)
-        except ChainError as error:
-            # Every client words "already known" and "nonce too low" in its own way, and an answer may be lost after
-            # the transaction was taken. So the words do not count: if the chain has our hash, it went through.
-            if not self.chain.knows_transaction(stored.transaction):
-                raise ChainError(f"{error}; nonce {stored.nonce} of {stored.sender}, safe to resume") from error
+    def _note_sent(self, stored: SignedIntent) -> None:
         self.sent.append(stored.transaction)
 
-    def _submit_if_unknown(self, stored: SignedIntent, *replaced: SignedIntent) -> None:
-        if self.chain.knows_transaction(stored.transaction):
-            return
-        if self.chain.count_transactions(stored.sender, "latest") <= stored.nonce:
-            self._submit(stored)
-        elif not any(self.chain.knows_transaction(version.transaction) for version in (stored, *replaced)):
+    def _pursue(self, intent: Intent, signer: Signer, store: IntentStore) -> Mined | None:
+        """Sends the intent at the nonce of whatever is unfinished, and settles all that was signed with that nonce."""
+        unfinished = list(store.open(self.chain.chain_id, signer.address))
+        versions = [v for v in reversed(unfinished) if v.serves(intent)]
+        rivals = [v for v in unfinished if not v.serves(intent)]
+        if not any(self.chain.knows_transaction(version.transaction) for version in versions):
+            gas = self.estimate(intent, signer.address)  # also for what was signed before: it may revert by now
+            if not versions or any(rival.max_fee > versions[0].max_fee for rival in rivals):
+                versions.insert(0, self._sign_first(intent, signer, gas, unfinished))
+                store.keep(versions[0])
+        mined = self._run(versions, rivals, self._replacing(intent, signer, store.keep))
+        self._settle(store, signer.address, versions[0].nonce, mined)
+        return mined
+
+    def _sign_first(self, intent: Intent, signer: Signer, gas: int, unfinished: list[SignedIntent]) -> SignedIntent:
+        """At the nonce of what is unfinished, for more than any of it; or at the next one of the chain."""
+        if unfinished:
+            dearest = max(unfinished, key=lambda v: (v.max_fee, v.priority_fee))
+            return self._sign(intent, signer, dearest.nonce, gas, dearest)
+        nonce = self.chain.count_transactions(signer.address, "latest")
+        waiting = self.chain.count_transactions(signer.address, "pending") - nonce
+        if waiting > 0:
+            raise ChainError(
+                f"{intent.purpose}: {waiting} transactions of {signer.address} wait for a block that were not signed here; "
+                "nothing was sent: wait until they are in one, or find out who uses the key"
+            )
+        return self._sign(intent, signer, nonce, gas)
+
+    def _finish_mined(self, sender: Address, store: IntentStore) -> Mined | None:
+        """Waits for an unfinished transaction that is in a block until it is final, and settles its nonce; settles what is
+        dead. None when nothing of this was there."""
+        unfinished = list(store.open(self.chain.chain_id, sender))
+        if not unfinished:
+            return None
+        nonce = min(version.nonce for version in unfinished)
+        versions = [version for version in reversed(unfinished) if version.nonce == nonce]
+        if self.chain.count_transactions(sender, "latest") <= nonce and all(
+            self.chain.find_receipt(version.transaction) is None for version in versions
+        ):
+            return None
+        mined = self._run(versions)
+        self._settle(store, sender, nonce, mined)
+        return mined or self._finish_mined(sender, store)
+
+    def _settle(self, store: IntentStore, sender: Address, nonce: int, mined: Mined | None) -> None:
+        final = self.chain.final_block().number if mined is None else mined.receipt["blockNumber"]
+        for version in store.open(self.chain.chain_id, sender):
+            if version.nonce != nonce:
+                continue
+            if mined is None:
+                store.settle(version.transaction, "dead", final)
+            elif version.transaction == mined.version.transaction:
+                store.settle(version.transaction, "succeeded" if mined.receipt["status"] == 1 else "failed", final)
+            else:
+                store.settle(version.transaction, "replaced", final)
+
+    def _wait_until_done(self, intent: Intent, is_done: IsDone) -> bool:
+        """Until the effect is final too; False when a reorganisation took it back."""
+        for _ in range(self._patience.polls):
+            try:
+                if is_done(self.chain.final_block().number):
+                    return True
+                if not is_done(None):
+                    return False
+            except ChainUnavailable:
+                if self._patience.polls == 1:
+                    raise
+            self._patience.pause(self._patience.pause_s)
+        raise ChainError(f"{intent.purpose}: it is on the chain and not final yet; run the same command again later")
+
+    def _require_chain(self, stored: SignedIntent) -> None:
+        if stored.chain_id != self.chain.chain_id:
+            raise ChainError(f"{stored.purpose} was signed for chain {stored.chain_id}, not {self.chain.chain_id}")
+
+    def _finish(self, mined: Mined | None, stored: SignedIntent) -> Receipt:
+        if mined is None:
             raise ChainError(
                 f"{stored.purpose}: nonce {stored.nonce} of {stored.sender} went to another transaction; "
                 f"0x{stored.transaction.hex()} can never be mined, decide anew from the chain"
             )
+        return self._require_success(mined)
 
-    def _wait_until_final(self, stored: SignedIntent, *replaced: SignedIntent) -> Receipt:
-        """Polls until the block of the transaction is final; sends again what a reorganisation put out."""
-        found: TxReceipt | None = None
-        for _ in range(self._patience.polls):
-            last, (mined, found) = found, self._find_mined(stored, *replaced)
-            if found is None and last is not None:
-                self._submit_if_unknown(stored, *replaced)
-            elif found is not None and self._is_final(found):
-                return self._finish(mined, found)
-            self._patience.pause(self._patience.pause_s)
-        state = self._describe_wait(stored) if found is None else f"is in block {found['blockNumber']}, not final yet"
-        raise ChainError(
-            f"{stored.purpose}: transaction 0x{stored.transaction.hex()} {state}; resume it later: run the same command again"
-        )
-
-    def _describe_wait(self, stored: SignedIntent) -> str:
-        base_fee, price = self._ask_for_fees()
-        asked = f"the gas price is {price}" if base_fee is None else f"the base fee is {base_fee}"
-        paid = f"nonce {stored.nonce} of {stored.sender} pays up to {stored.max_fee} wei per gas"
-        return f"is in no block yet: {paid}, {asked}"
-
-    def _is_final(self, found: TxReceipt) -> bool:
-        number = found["blockNumber"]
-        return number <= self.chain.final_block().number and self.chain.block(number).hash == bytes(found["blockHash"])
-
-    def _finish(self, stored: SignedIntent, found: TxReceipt) -> Receipt:
+    def _require_success(self, mined: Mined) -> Receipt:
+        stored, found = mined.version, mined.receipt
         block = self.chain.block(found["blockNumber"])
         if found["status"] != 1:
             why = self._explain(stored, block)

@@ -10,7 +10,9 @@ from web3.types import EventData
 from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.deployment import Deployment
-from rewards.chain.sender import Intent, OnSigned, Patience, Sender
+from rewards.chain.intent import Intent, OnSigned
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError
 from rewards.ports import Block, Claim, Deposit, Receipt, RewardPool, RootRecord
@@ -199,8 +201,8 @@ class Vault:
     def are_claims_paused(self) -> bool:
         return self.head().timestamp < int(self._call("claimsPausedUntil"))
 
-    def has_attested(self, publication: bytes, attester: Address) -> bool:
-        return bool(self._call("hasAttested", publication, checksum(attester)))
+    def has_attested(self, publication: bytes, attester: Address, block: int | None = None) -> bool:
+        return bool(self._call("hasAttested", publication, checksum(attester), block=block))
 
     def balance_of(self, account: Address, block: int | None = None) -> int:
         with self.chain.translate_errors("reading a balance"):
@@ -230,15 +232,31 @@ class Vault:
         signer: Signer,
         on_signed: OnSigned | None = None,
     ) -> Receipt:
-        data = encode_publish(epoch, root, provider_total, user_total, manifest_hash, revocations)
-        return self.sender.send(Intent(f"publication of epoch {epoch}", self.address, data), signer, on_signed)
+        intent = self.intend_publication(epoch, root, provider_total, user_total, manifest_hash, revocations)
+        return self.sender.send(intent, signer, on_signed)
 
     def attest_root(self, epoch: int, publication: bytes, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
         """Confirms the pending root; `publication` is the attester's own `publication_hash`."""
-        return self._send(f"attestation of epoch {epoch}", "attestRoot", [epoch, publication], signer, on_signed)
+        return self.sender.send(self.intend_attestation(epoch, publication), signer, on_signed)
 
     def revoke_root(self, epoch: int, reason: str, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
-        return self._send(f"revocation of epoch {epoch}", "revokeRoot", [epoch, reason], signer, on_signed)
+        return self.sender.send(self.intend_revocation(epoch, reason), signer, on_signed)
+
+    def intend_publication(
+        self, epoch: int, root: bytes, provider_total: int, user_total: int, manifest_hash: bytes, revocations: int
+    ) -> Intent:
+        """The call that publishes a root; it reverts once `revocations` is no longer the Vault's count."""
+        data = encode_publish(epoch, root, provider_total, user_total, manifest_hash, revocations)
+        return Intent(f"publication of epoch {epoch}", self.address, data)
+
+    def intend_attestation(self, epoch: int, publication: bytes) -> Intent:
+        """The call that confirms a pending root; it reverts for any other publication."""
+        data = _encode("CXPTVault", "attestRoot", [epoch, publication])
+        return Intent(f"attestation of epoch {epoch}", self.address, data)
+
+    def intend_revocation(self, epoch: int, reason: str) -> Intent:
+        """The call that withdraws the pending root of an epoch, whichever that is."""
+        return Intent(f"revocation of epoch {epoch}", self.address, _encode("CXPTVault", "revokeRoot", [epoch, reason]))
 
     def claim(
         self,

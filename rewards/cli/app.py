@@ -20,6 +20,7 @@ _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "publish": onchain.publish,
         "attest": onchain.attest,
         "revoke": onchain.revoke,
+        "resume": onchain.resume,
         "reconcile": onchain.reconcile,
     },
     "Claims": {"proof": onchain.proof, "claim": onchain.claim},

@@ -1,4 +1,4 @@
-"""Commands against the configured chain: publish, attest, revoke, reconcile, claim; and proofs."""
+"""Commands against the configured chain: publish, attest, revoke, resume, reconcile, claim; and proofs."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,21 +20,62 @@ def publish(
     epoch: Epoch,
     data: Data = None,
     deployment: Deployment = None,
+    plan: Annotated[
+        bool, typer.Option("--plan/--apply", help="Show what would be sent, which is the default, or send it.")
+    ] = True,
     again: Annotated[bool, typer.Option("--again", help="Even though this very root was revoked.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Post the root of a sealed epoch with the publisher's key; a second time is nothing."""
-    from rewards.jobs.chain import open_signer, open_vault
-    from rewards.jobs.publish import publish_epoch
+    """Plan the publication of a sealed epoch's root, or with --apply send it by the publisher's key; twice is once."""
+    from rewards.cli.publication import print_plan
+    from rewards.jobs.chain import lock_signer, open_signer, open_vault
+    from rewards.jobs.publish import plan_publication, publish_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
     settings = load_settings(data=data, deployment=deployment)
+    workspace = Workspace(settings.data)
     with Stages(1, verbose=False) as stages:
-        stages.report(f"publish epoch {epoch}, and wait until it is final")
-        signer = open_signer(settings, "publisher")
-        outcome = publish_epoch(Workspace(settings.data), epoch, open_vault(settings), signer, again)
-    _print_chain_outcome(outcome, "published", as_json)
+        signer, vault = open_signer(settings, "publisher"), open_vault(settings)
+        if plan:
+            stages.report(f"ask every gate about epoch {epoch}")
+            planned = plan_publication(workspace, epoch, vault, signer.address, again)
+        else:
+            stages.report(f"publish epoch {epoch}, and wait until it is final")
+            with lock_signer(signer, vault.chain_id):
+                outcome = publish_epoch(workspace, epoch, vault, signer, again)
+    if plan:
+        print_plan(planned, as_json)
+    else:
+        _print_chain_outcome(outcome, "published", as_json)
+
+
+def resume(data: Data = None, deployment: Deployment = None, as_json: AsJson = False) -> None:
+    """Finish every transaction that was signed here and is not final; without its key the same bytes are sent again."""
+    from contextlib import ExitStack
+
+    from rewards.jobs.chain import lock_signer, open_configured, open_vault
+    from rewards.jobs.resume import resume_all
+    from rewards.jobs.settings import load_settings
+    from rewards.jobs.workspace import Workspace
+
+    settings = load_settings(data=data, deployment=deployment)
+    with Stages(1, verbose=False) as stages, ExitStack() as held:
+        signers, vault = open_configured(settings), open_vault(settings)
+        stages.report("finish what was begun, and wait until it is final")
+        for signer in signers.values():
+            held.enter_context(lock_signer(signer, vault.chain_id))
+        done = list(resume_all(Workspace(settings.data), vault, signers))
+    if as_json:
+        known = [
+            {"action": d.action, "epoch": d.epoch, "signed": "0x" + d.transaction.hex(), "overtaken": d.overtaken,
+             "sent": describe_receipt(d.receipt)}
+            for d in done
+        ]  # fmt: skip
+        print_json({"resumed": known})
+        return
+    lines = [f"{d.action} of epoch {d.epoch}: {d.overtaken or _describe_deed(d.receipt)}" for d in done]
+    print_lines(lines or ["nothing was left unfinished"])
 
 
 def attest(
@@ -48,21 +89,22 @@ def attest(
     as_json: AsJson = False,
 ) -> None:
     """Recompute a published epoch from inputs of one's own and confirm it with the attester's key."""
-    from rewards.jobs.chain import open_signer, open_vault
+    from rewards.jobs.attest import attest_epoch
+    from rewards.jobs.chain import lock_signer, open_signer, open_vault
     from rewards.jobs.prepare import run_settings, share_before
-    from rewards.jobs.publish import attest_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
     settings = load_settings(data=data, inputs=inputs, genesis=genesis, policies=policies, deployment=deployment)
     with Stages(1, verbose) as stages:
-        signer = open_signer(settings, "attester")
-        vault = open_vault(settings)
+        signer, vault = open_signer(settings, "attester"), open_vault(settings)
 
         def report(stage: str) -> None:
             stages.report(stage, share_before(stage))
 
-        outcome = attest_epoch(Workspace(settings.data), run_settings(settings, vault), epoch, vault, signer, report)
+        with lock_signer(signer, vault.chain_id):
+            bound = run_settings(settings, vault)
+            outcome = attest_epoch(Workspace(settings.data), bound, epoch, vault, signer, report)
     _print_chain_outcome(outcome, "attested", as_json)
 
 
@@ -102,16 +144,17 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Withdraw a root that is not active yet, with the guardian's key."""
-    from rewards.jobs.chain import open_signer, open_vault
-    from rewards.jobs.publish import revoke_epoch
+    from rewards.jobs.chain import lock_signer, open_signer, open_vault
+    from rewards.jobs.revoke import revoke_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
     settings = load_settings(data=data, deployment=deployment)
     with Stages(1, verbose=False) as stages:
         stages.report(f"revoke epoch {epoch}, and wait until it is final")
-        signer = open_signer(settings, "guardian")
-        receipt = revoke_epoch(Workspace(settings.data), epoch, reason, open_vault(settings), signer)
+        signer, vault = open_signer(settings, "guardian"), open_vault(settings)
+        with lock_signer(signer, vault.chain_id):
+            receipt = revoke_epoch(Workspace(settings.data), epoch, reason, vault, signer)
     if as_json:
         print_json({"epoch": epoch, "reason": reason, "sent": describe_receipt(receipt)})
     else:

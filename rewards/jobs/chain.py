@@ -1,14 +1,22 @@
 """Settings to a connected Vault and to signers: the one place that reads keys."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rewards.chain.client import Chain, connect
 from rewards.chain.deployment import deployment_path, read_deployment
-from rewards.chain.sender import Patience, Sender
+from rewards.chain.locks import hold_key
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner, Signer
 from rewards.chain.vault import Vault
 from rewards.errors import UsageError
 from rewards.jobs.settings import Role, Settings
+from rewards.units import Address, checksum
+
+_ROLES: tuple[Role, ...] = ("publisher", "attester", "guardian")
 
 
 def open_chain(settings: Settings, timeout_s: int = 15) -> Chain:
@@ -55,3 +63,35 @@ def open_signer(settings: Settings, role: Role) -> Signer:
             f"the keystore {keystore} cannot be read: {error.strerror}; mend REWARDS_{role.upper()}_KEYSTORE"
         ) from error
     return LocalSigner.from_keystore(text, settings.keystore_password)
+
+
+@contextmanager
+def lock_signer(signer: Signer, chain_id: int) -> Iterator[Signer]:
+    """The signer for this process alone while the block runs; StorageError naming the process of this machine that uses
+    the same key now."""
+    otherwise = f"the key of {checksum(signer.address)} on chain {chain_id} is in use"
+    with hold_key(name_lock(choose_locks(), chain_id, signer.address), otherwise):
+        yield signer
+
+
+def open_configured(settings: Settings) -> dict[Address, Signer]:
+    """Every signer of publisher, attester and guardian that is configured here."""
+    named = (role for role in _ROLES if getattr(settings, f"{role}_key") or getattr(settings, f"{role}_keystore"))
+    return {signer.address: signer for signer in (open_signer(settings, role) for role in named)}
+
+
+def name_lock(locks: Path, chain_id: int, address: Address) -> Path:
+    """The lock of a key on a chain."""
+    return locks / f"{chain_id}-{address}.lock"
+
+
+def choose_locks() -> Path:
+    """A folder of this user, the same one wherever on this machine a key is used."""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        home = state if state.is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home folder for locks; set XDG_STATE_HOME to a folder of this user"
+        ) from None
+    return home / "cxpt-rewards" / "locks"

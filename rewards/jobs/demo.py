@@ -11,14 +11,16 @@ import polars as pl
 
 from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
 from rewards.chain.embedded import EmbeddedChain
-from rewards.chain.sender import Patience, Sender
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
 from rewards.epoch import Calendar
 from rewards.errors import ChainError, Disagreement, UsageError
+from rewards.jobs.attest import attest_epoch
 from rewards.jobs.claims import Claimable, Payment, claim_all
 from rewards.jobs.prepare import RunSettings
-from rewards.jobs.publish import attest_epoch, publish_epoch
+from rewards.jobs.publish import publish_epoch
 from rewards.jobs.reconcile import reconcile
 from rewards.jobs.run import run_epochs
 from rewards.jobs.settings import GENESIS, POLICIES

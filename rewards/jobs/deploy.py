@@ -1,6 +1,5 @@
 """All contracts onto a chain, by one key that holds nothing in the end: planned, sent once, recorded, verified."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,9 @@ from rewards.chain.deployment import (
     write_deployment,
 )
 from rewards.chain.inspection import inspect_code, inspect_state, inspect_token
-from rewards.chain.journal import JOURNAL_ENDING, Journal, hold_folder, hold_key, journal_path, read_journal
+from rewards.chain.intent import Intent, SignedIntent
+from rewards.chain.journal import JOURNAL_ENDING, Journal, journal_path, read_journal
+from rewards.chain.locks import hold_folder, hold_key
 from rewards.chain.networks import DevelopmentChain, Network, choose_network
 from rewards.chain.plan import (
     SUPPLY_STEP,
@@ -32,12 +33,13 @@ from rewards.chain.plan import (
     list_created,
     make_plan,
 )
+from rewards.chain.pursuit import Patience
 from rewards.chain.request import Offer, Request, check_request, compare_requests, require_holders
 from rewards.chain.resumption import count_unknown, has_failed, require_fresh_key, require_newest, require_recorded
-from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
+from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, Disagreement, UsageError
-from rewards.jobs.chain import open_signer
+from rewards.jobs.chain import choose_locks, name_lock, open_signer
 from rewards.jobs.settings import Settings
 from rewards.ports import Receipt
 from rewards.units import MAX_AMOUNT, Address, checksum, parse_address, parse_cxpt
@@ -107,7 +109,7 @@ class Ground:
     signer: Signer
     request: Request
     path: Path
-    locks: Path = field(default_factory=lambda: _choose_locks())
+    locks: Path = field(default_factory=choose_locks)
     begin_anew: bool = False
 
     @property
@@ -125,18 +127,6 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
     _require_contracts(chain, request)
     sender = Sender(chain, Patience(pause_s=settings.poll_seconds), settings.max_fee_wei)
     return Ground(sender, signer, request, _choose_record(out, network), begin_anew=arguments.begin_anew)
-
-
-def _choose_locks() -> Path:
-    """A folder of this user, the same one wherever on this machine a deployment is started."""
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    try:
-        home = state if state.is_absolute() else Path.home() / ".local" / "state"
-    except RuntimeError:
-        raise UsageError(
-            "this user has no home folder for locks; set XDG_STATE_HOME to a folder of this user"
-        ) from None
-    return home / "cxpt-rewards" / "locks"
 
 
 def _open_deployer(settings: Settings) -> Signer:
@@ -305,9 +295,9 @@ def verify_deployment(chain: Chain, deployment: Deployment) -> int:
 def _alone(ground: Ground) -> Iterator[None]:
     require_writable(ground.path)
     request = ground.request
-    whose = f"{checksum(request.deployer)} on chain {request.chain_id}"
-    lock = ground.locks / f"{request.chain_id}-{request.deployer}.lock"
-    with hold_folder(ground.path.parent), hold_key(lock, whose):
+    otherwise = f"another deployment by {checksum(request.deployer)} on chain {request.chain_id} is at work"
+    lock = name_lock(ground.locks, request.chain_id, request.deployer)
+    with hold_folder(ground.path.parent), hold_key(lock, otherwise):
         yield
 
 

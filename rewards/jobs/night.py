@@ -13,6 +13,7 @@ from rewards.jobs.publish import ChainOutcome, publish_epoch
 from rewards.jobs.run import EpochOutcome, run_epochs
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
+from rewards.ledger.intents import Intents
 from rewards.units import POOL_NAMES, POOLS, format_cxpt
 
 Table = list[dict[str, str]]
@@ -52,7 +53,7 @@ def publish_up_to(workspace: Workspace, last: int, vault: Vault, signer: Signer)
 
     Raises what `publish_epoch` raises; a root that was revoked is not sent again.
     """
-    for number in workspace.ledger.unfinished("publish", vault.chain_id):
+    for number in _find_begun(workspace, vault):
         outcome = publish_epoch(workspace, number, vault, signer)
         if outcome.receipt is not None:
             yield outcome
@@ -60,6 +61,13 @@ def publish_up_to(workspace: Workspace, last: int, vault: Vault, signer: Signer)
         workspace.refresh_catalogue(workspace.find_published(vault))
     for number in range(vault.next_epoch(), last + 1):
         yield publish_epoch(workspace, number, vault, signer)
+
+
+def _find_begun(workspace: Workspace, vault: Vault) -> list[int]:
+    """Epochs whose publication was signed and is not settled, as they are sealed now."""
+    sealed = {(e.number, e.manifest) for e in workspace.ledger.sealed()}
+    begun = Intents(workspace.ledger).open(vault.chain_id)
+    return sorted({i.epoch for i in begun if i.action == "publish" and (i.epoch, i.manifest) in sealed})
 
 
 def tabulate_epoch(outcome: EpochOutcome) -> Table:

@@ -15,5 +15,20 @@ MIGRATIONS = (
         expected VARCHAR NOT NULL, observed VARCHAR NOT NULL, refuses BOOLEAN NOT NULL, found_at TIMESTAMPTZ NOT NULL
     );
     """,
+    # Who signed a transaction, with which nonce, for which publication, and what became of it.
+    """
+    CREATE TABLE transactions (
+        number BIGINT NOT NULL, hash VARCHAR PRIMARY KEY, epoch INTEGER NOT NULL, action VARCHAR NOT NULL,
+        manifest VARCHAR NOT NULL, chain_id VARCHAR NOT NULL, sender VARCHAR NOT NULL, nonce BIGINT NOT NULL,
+        record VARCHAR NOT NULL, signed_at TIMESTAMPTZ NOT NULL, outcome VARCHAR, settled_at TIMESTAMPTZ, block BIGINT
+    );
+    INSERT INTO transactions
+        SELECT row_number() OVER (ORDER BY signed_at, hash), hash, epoch, action, '', chain_id,
+            regexp_extract(record, '"sender": "(0x[0-9a-f]{40})"', 1),
+            regexp_extract(record, '"nonce": ([0-9]+)', 1)::BIGINT, record, signed_at,
+            CASE WHEN final_at IS NOT NULL THEN 'succeeded' END, final_at, block
+        FROM intents;
+    DROP TABLE intents;
+    """,
 )
 """Each runs once, in this order, in the transaction that finds it missing."""

@@ -1,4 +1,4 @@
-"""What the pipeline knows to be done: sealed epochs, transaction intents, findings. One writer, a connection per
+"""What the pipeline knows to be done: sealed epochs, findings. One writer, a connection per
 transaction."""
 
 import re
@@ -23,19 +23,6 @@ class SealedEpoch:
     manifest: str
     previous: str | None
     root: str
-
-
-@dataclass(frozen=True)
-class StoredIntent:
-    """A signed transaction, stored before it was sent; `record` is the sender's own text, `final_at` null until it is
-    final."""
-
-    hash: str
-    epoch: int
-    action: str
-    chain_id: int
-    record: str
-    final_at: datetime | None
 
 
 LOCK_TRIES, LOCK_PAUSE_S = 100, 0.1
@@ -169,43 +156,6 @@ class Ledger:
                 [message, now, number],
             )
             connection.execute("DELETE FROM epochs WHERE number >= ?", [number])
-
-    def store_intent(self, intent: StoredIntent, now: datetime) -> None:
-        """Remember a signed transaction before it is sent."""
-        with self.transaction() as connection:
-            connection.execute(
-                "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING",
-                [intent.hash, intent.epoch, intent.action, str(intent.chain_id), intent.record, now],
-            )
-
-    def settle_intent(self, hash_: str, block: int, now: datetime) -> None:
-        """Mark a transaction as final in `block`."""
-        with self.transaction() as connection:
-            connection.execute("UPDATE intents SET final_at = ?, block = ? WHERE hash = ?", [now, block, hash_])
-
-    def intents(self, epoch: int, action: str, chain_id: int) -> list[StoredIntent]:
-        """Transactions signed for one action on one epoch, oldest first."""
-        if not self.exists():
-            return []
-        with self.reading() as connection:
-            rows = connection.execute(
-                "SELECT hash, epoch, action, chain_id, record, final_at FROM intents "
-                "WHERE epoch = ? AND action = ? AND chain_id = ? ORDER BY signed_at, hash",
-                [epoch, action, str(chain_id)],
-            ).fetchall()
-        return [StoredIntent(r[0], r[1], r[2], int(r[3]), r[4], r[5]) for r in rows]
-
-    def unfinished(self, action: str, chain_id: int) -> list[int]:
-        """Epochs whose newest transaction for an action is not final, ascending; an older one was given up before it."""
-        if not self.exists():
-            return []
-        with self.reading() as connection:
-            rows = connection.execute(
-                "SELECT epoch FROM intents WHERE action = ? AND chain_id = ? GROUP BY epoch "
-                "HAVING last(final_at IS NULL ORDER BY signed_at, hash) ORDER BY epoch",
-                [action, str(chain_id)],
-            ).fetchall()
-        return [int(row[0]) for row in rows]
 
     def record_findings(self, epoch: int, step: str, findings: Sequence[Finding], now: datetime) -> None:
         """Replace what a step found on an epoch."""

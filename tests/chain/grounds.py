@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from rewards.chain import networks
+from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.networks import DevelopmentChain
+from rewards.chain.pursuit import Mined, Patience
 from rewards.chain.request import Offer, Request
-from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
+from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
 from rewards.jobs.deploy import Ground
-from rewards.ports import Receipt
 from rewards.units import Address
 from tests.chain.networks import Network
 
@@ -93,15 +94,16 @@ class MortalSender(Sender):
         self.reach("signed, not stored")
         return stored
 
-    def _submit(self, stored: SignedIntent) -> None:
-        self.reach("stored, not sent")
-        super()._submit(stored)
-        self.reach("sent, not mined")
-
-    def _wait_until_final(self, stored: SignedIntent, *replaced: SignedIntent) -> Receipt:
-        receipt = super()._wait_until_final(stored, *replaced)
+    def _run(self, versions: list[SignedIntent], *others: Any, **more: Any) -> Mined | None:
+        if not self.chain.knows_transaction(versions[0].transaction):
+            self.reach("stored, not sent")
+        mined = super()._run(versions, *others, **more)
         self.reach("final")
-        return receipt
+        return mined
+
+    def _note_sent(self, stored: SignedIntent) -> None:
+        super()._note_sent(stored)
+        self.reach("sent, not mined")
 
 
 POINTS = ("before signing", "signed, not stored", "stored, not sent", "sent, not mined", "final")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from rewards.chain.client import Chain
 from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
 from rewards.chain.deployment import Deployment
-from rewards.chain.sender import Patience, Sender
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner
 
 START = 1_767_744_000  # 2026-01-07

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from rewards.chain.client import adopt, connect, describe_endpoint
+from rewards.chain.client import adopt, connect
 from rewards.chain.embedded import EMBEDDED_CHAIN_ID, EmbeddedChain
+from rewards.chain.endpoints import describe_endpoint
 from rewards.errors import ChainError
 from tests.chain.networks import START, Network
 

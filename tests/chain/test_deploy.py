@@ -17,9 +17,12 @@ from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.cost import bound_gas, require_instructions
 from rewards.chain.deploy import ADMIN_ROLE, CANCELLER_ROLE, EXECUTOR_ROLE, PROPOSER_ROLE
 from rewards.chain.deployment import Deployment, read_deployment
-from rewards.chain.journal import hold_folder, hold_key, journal_path, read_journal
+from rewards.chain.intent import Intent, SignedIntent
+from rewards.chain.journal import journal_path, read_journal
+from rewards.chain.locks import hold_folder, hold_key
 from rewards.chain.plan import digest_bytecode, find_created_address
-from rewards.chain.sender import Intent, Patience, Sender, SignedIntent
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, Disagreement, StorageError, UsageError
@@ -289,20 +292,22 @@ def test_step_whose_fee_became_too_low_is_told_and_replaced(
     network, mine_for = dear
     ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
     high = 10**12
-    impatient = Sender(ground.chain, Patience(polls=3, pause_s=0, pause=lambda _: mine_for(high)))
+    impatient = Sender(ground.chain, Patience(polls=3, pause_s=0, pause=lambda _: mine_for(high)), max_fee_cap=high)
     with pytest.raises(ChainError) as caught:
         deploy(replace(ground, sender=impatient))
     (low,) = read_versions(ground, "CXPTToken")
     assert f"deployment of CXPTToken: transaction 0x{low.transaction.hex()} is in no block yet: nonce 0 of " in str(
         caught.value
     )
-    assert (
-        f"pays up to {low.max_fee} wei per gas, the base fee is {high}; resume it later: run the same command"
-        in str(caught.value)
+    assert f"pays up to {low.max_fee} wei per gas, the base fee is {high}; it was not replaced: a fee of " in str(
+        caught.value
+    )
+    assert f"above the cap of {high}; wait or raise REWARDS_MAX_FEE_WEI; resume it later: run the same" in str(
+        caught.value
     )
     if dropped:
         request(network.chain, "anvil_dropAllTransactions")
-    with pytest.raises(ChainError, match=f"above the cap of {high}; wait or raise it"):
+    with pytest.raises(ChainError, match=f"above the cap of {high}; wait or raise"):
         deploy(replace(ground, sender=Sender(ground.chain, Patience(), max_fee_cap=high)))
     with pytest.raises(Crash):
         deploy(with_mortal_sender(ground, Moment("sent, not mined", 1)))

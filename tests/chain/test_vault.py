@@ -6,7 +6,7 @@ import pytest
 from eth_abi.abi import encode
 from hexbytes import HexBytes
 
-from rewards.chain.sender import SignedIntent
+from rewards.chain.intent import SignedIntent
 from rewards.chain.vault import ClaimItem, Vault, encode_publish, publication_hash
 from rewards.errors import ChainError
 from rewards.ports import Claim, Deposit, RewardPool, RootRecord, VaultReader

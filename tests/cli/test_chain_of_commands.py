@@ -9,7 +9,8 @@ import pytest
 
 from rewards.chain.client import Chain, connect, request
 from rewards.chain.deployment import read_deployment
-from rewards.chain.sender import Patience, Sender
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
 from rewards.units import POOLS, Address, checksum
@@ -128,11 +129,11 @@ def test_deploy_to_paid_claims_and_a_revoked_root(network: Network) -> None:
     network.set_time(START + DAY + 3600)
     network.run(0)
     on_chain = ("--data", network.data, "--deployment", network.record, "--json")
-    published = network("publish", 0, *on_chain).document
+    published = network("publish", 0, "--apply", *on_chain).document
     assert published["state"] == "pending"
     assert published["sent"]["transaction"].startswith("0x")
     sent = network.chain.count_transactions(KEYS["publisher"].address, "latest")
-    assert network("publish", 0, *on_chain).document["sent"] is None
+    assert network("publish", 0, "--apply", *on_chain).document["sent"] is None
     assert network.chain.count_transactions(KEYS["publisher"].address, "latest") == sent
 
     provider, user = network.addresses()
@@ -161,14 +162,14 @@ def test_deploy_to_paid_claims_and_a_revoked_root(network: Network) -> None:
     network.deposit(vault, 1)
     network.set_time(START + 2 * DAY + 3600)
     network.run(1)
-    network("publish", 1, *on_chain)
+    network("publish", 1, "--apply", *on_chain)
     revoked = network("revoke", 1, "--reason", "a test of the guardian", *on_chain).document
     assert revoked["sent"]["transaction"].startswith("0x")
     states = network("status", *on_chain).document
     assert [(e["epoch"], e["state"]) for e in states["epochs"]] == [(0, "active"), (1, "sealed")]
     assert (states["vault"]["next_epoch"], states["vault"]["pending_epoch"]) == (1, None)
     assert network("revoke", 1, "--reason", "the same", *on_chain).document["sent"] is None
-    refused = network("publish", 1, *on_chain, status=3)
+    refused = network("publish", 1, "--apply", *on_chain, status=3)
     assert "this very root was revoked" in refused.err
     proven = network("proof", provider, "--data", network.data, "--deployment", network.record).document
     assert (proven["state"], {leaf["epoch"] for leaf in proven["claimables"]}) == ("active", {0})

@@ -27,8 +27,10 @@ from rewards.chain.deploy import (
     timelock_arguments,
 )
 from rewards.chain.deployment import Deployment, read_deployment
+from rewards.chain.intent import Intent
 from rewards.chain.plan import find_created_address
-from rewards.chain.sender import Intent, Patience, Sender
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner
 from rewards.jobs.settings import Settings
 from rewards.units import ZERO_ADDRESS, Address, checksum, keccak

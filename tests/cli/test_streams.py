@@ -20,7 +20,8 @@ from rewards.cli.failures import describe_error, redact
 from tests.cli.conftest import Rewards, clean_environment, spawn_rewards
 
 COMMANDS = (
-    "demo", "run", "deploy", "publish", "attest", "revoke", "claim", "reconcile", "status", "proof", "verify", "export",
+    "demo", "run", "deploy", "publish", "attest", "revoke", "resume", "claim", "reconcile", "status", "proof", "verify",
+    "export",
 )  # fmt: skip
 HEAVY = ("duckdb", "pandera", "polars", "prefect", "pydantic", "web3")
 CALL = "import sys; from rewards.cli import main; sys.argv[0] = 'rewards'; main()"

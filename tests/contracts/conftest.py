@@ -7,7 +7,8 @@ import pytest
 from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
 from rewards.chain.deployment import Deployment
 from rewards.chain.embedded import EmbeddedChain
-from rewards.chain.sender import Patience, Sender
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from tests.contracts.world import CXPT, HOUR, NAMES, START, HostileWorld, World
 
 

@@ -11,7 +11,8 @@ from hexbytes import HexBytes
 from rewards.chain.client import request
 from rewards.chain.contracts import bind_contract, describe_revert, load_artifact
 from rewards.chain.deploy import VaultSettings, deploy_timelock, deploy_token, deploy_vault
-from rewards.chain.sender import Intent, Sender
+from rewards.chain.intent import Intent
+from rewards.chain.sender import Sender
 from rewards.errors import ChainError
 from rewards.units import SUPPLY, Address, checksum, keccak
 from tests.chain.conftest import start_anvil

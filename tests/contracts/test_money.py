@@ -6,7 +6,7 @@ from eth_account.messages import encode_typed_data
 
 from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.deploy import deploy_token
-from rewards.chain.sender import Intent
+from rewards.chain.intent import Intent
 from rewards.errors import ChainError
 from rewards.units import SUPPLY, Address, checksum
 from tests.contracts.world import CXPT, HOUR, HostileWorld, Tree, World

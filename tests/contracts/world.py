@@ -13,7 +13,9 @@ from rewards.chain.client import Chain
 from rewards.chain.contracts import ARTIFACTS, bind_contract, load_artifact
 from rewards.chain.deploy import VaultSettings, deploy_vault
 from rewards.chain.deployment import Deployment
-from rewards.chain.sender import Intent, Patience, Sender
+from rewards.chain.intent import Intent
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError

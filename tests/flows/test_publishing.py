@@ -9,11 +9,12 @@ from flows import nightly
 from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
 from rewards.chain.deployment import write_deployment
 from rewards.chain.embedded import EmbeddedChain
-from rewards.chain.sender import Patience, Sender
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.vault import Vault
 from rewards.errors import GateRefused, InputError
 from rewards.jobs import night as steps
-from rewards.jobs.publish import revoke_epoch
+from rewards.jobs.revoke import revoke_epoch
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
 from rewards.sources.folder import InputFolder

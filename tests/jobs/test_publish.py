@@ -13,17 +13,22 @@ import pytest
 from rewards.bundles.store import BundleStore
 from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
 from rewards.chain.embedded import EmbeddedChain
-from rewards.chain.sender import Patience, Sender, SignedIntent
+from rewards.chain.intent import SignedIntent
+from rewards.chain.pursuit import Patience, Pursuit
+from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, Disagreement, GateRefused
+from rewards.jobs.attest import attest_epoch
 from rewards.jobs.claims import find_claimables, find_claimables_on_chain
 from rewards.jobs.night import close_up_to, publish_up_to
-from rewards.jobs.publish import attest_epoch, publish_epoch, revoke_epoch
+from rewards.jobs.publish import publish_epoch
 from rewards.jobs.reconcile import reconcile
+from rewards.jobs.revoke import revoke_epoch
 from rewards.jobs.run import run_epochs
 from rewards.jobs.status import read_status
 from rewards.jobs.workspace import Workspace
+from rewards.ledger.intents import Intents
 from rewards.ledger.store import Ledger
 from rewards.schemas import CLAIMABLES
 from rewards.units import MAX_AMOUNT, PROVIDER, USER, Address
@@ -86,8 +91,7 @@ class Net:
         return self.vault.chain.count_transactions(signer.address, "latest")
 
     def open_intents(self, action: str) -> list[str]:
-        intents = self.workspace().ledger.intents(0, action, self.vault.chain_id)
-        return [i.hash for i in intents if i.final_at is None]
+        return [i.hash for i in Intents(self.workspace().ledger).open(self.vault.chain_id) if i.action == action]
 
 
 def _deploy(inputs: Path, folder: Path, limit: int = MAX_AMOUNT) -> Net:
@@ -241,7 +245,7 @@ def test_a_second_call_sends_nothing(net: Net) -> None:
 
 def test_crash_before_the_intent_is_stored(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "store_intent", _crash)
+        patch.setattr(Intents, "keep", _crash)
         with pytest.raises(Crash):
             net.publish()
     assert net.sent(net.publisher) == 0
@@ -256,7 +260,7 @@ def test_crash_after_the_intent_is_stored_but_before_sending(
     """The stored bytes are sent, not new ones: one nonce for one intent (I12)."""
     step, signer = _step(net, action)
     with monkeypatch.context() as patch:
-        patch.setattr(Sender, "_submit", _crash)
+        patch.setattr(Pursuit, "_submit", _crash)
         with pytest.raises(Crash):
             step()
     [stored] = net.open_intents(action)
@@ -271,7 +275,7 @@ def test_crash_after_the_intent_is_stored_but_before_sending(
 def test_crash_after_sending_but_before_settling(net: Net, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
     step, signer = _step(net, action)
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "settle_intent", _crash)
+        patch.setattr(Intents, "settle", _crash)
         with pytest.raises(Crash):
             step()
     assert net.sent(signer) == 1 and len(net.open_intents(action)) == 1
@@ -291,7 +295,7 @@ def _step(net: Net, action: str) -> tuple[Callable[[], Any], LocalSigner]:
 def test_an_intent_that_may_still_be_mined_is_not_doubled(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chain does not answer for a while: the same transaction waits, no second one is signed."""
     with monkeypatch.context() as patch:
-        patch.setattr(Sender, "_submit", _crash)
+        patch.setattr(Pursuit, "_submit", _crash)
         with pytest.raises(Crash):
             net.publish()
     stored = net.open_intents("publish")
@@ -300,8 +304,7 @@ def test_an_intent_that_may_still_be_mined_is_not_doubled(net: Net, monkeypatch:
         raise ChainError("is in no block yet; resume it later")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sender, "_wait_until_final", hang)
-        patch.setattr(Sender, "_submit", lambda *_: None)
+        patch.setattr(Pursuit, "run", hang)
         for _ in range(2):
             with pytest.raises(ChainError, match="resume it later"):
                 net.publish()
@@ -312,7 +315,7 @@ def test_an_intent_that_may_still_be_mined_is_not_doubled(net: Net, monkeypatch:
 
 def test_an_intent_whose_nonce_is_gone_is_given_up(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Sender, "_submit", _crash)
+        patch.setattr(Pursuit, "_submit", _crash)
         with pytest.raises(Crash):
             net.publish()
     [dead] = net.open_intents("publish")
@@ -335,12 +338,12 @@ def test_a_signed_publication_dies_with_a_revocation(net: Net, monkeypatch: pyte
     """Signed before another publication was revoked, sent after: the chain refuses it, and a new one is signed."""
     signed: list[SignedIntent] = []
 
-    def keep(_: Sender, stored: SignedIntent) -> None:
-        signed.append(stored)
+    def keep(pursuit: Pursuit) -> None:
+        signed.append(pursuit.versions[0])
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sender, "_submit", keep)
+        patch.setattr(Pursuit, "_submit", keep)
         with pytest.raises(Crash):
             net.publish()
     manifest = net.workspace().store.read(0).manifest
@@ -461,11 +464,8 @@ def test_enough_attestations_are_done_for_every_other_attester(net: Net) -> None
 def _leave_unfinished(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """The publication is in a block, but waiting for its finality ends before it is final."""
 
-    def wait(*_: object) -> None:
-        raise ChainError("is in block 9, not final yet; resume it later")
-
     with monkeypatch.context() as patch:
-        patch.setattr(Sender, "_wait_until_final", wait)
+        patch.setattr(Pursuit, "_is_final", lambda *_: False)
         with pytest.raises(ChainError, match="resume it later"):
             net.publish()
     assert len(net.open_intents("publish")) == 1

@@ -16,9 +16,9 @@ import pytest
 from rewards.bundles.store import Bundle, BundleStore
 from rewards.compute import compute_epoch
 from rewards.errors import Disagreement, InputError
+from rewards.jobs.before_sending import check_bundle, check_sealed
 from rewards.jobs.claims import find_claimables
 from rewards.jobs.prepare import encode_files
-from rewards.jobs.publish import check_bundle, check_sealed
 from rewards.jobs.run import run_epochs
 from rewards.jobs.verify import Verdict, verify_epoch
 from rewards.jobs.workspace import Workspace

@@ -12,7 +12,9 @@ import pytest
 
 from rewards.errors import Disagreement, Finding, StorageError
 from rewards.ledger import store
-from rewards.ledger.store import Ledger, SealedEpoch, StoredIntent
+from rewards.ledger.intents import Intents
+from rewards.ledger.migrations import MIGRATIONS
+from rewards.ledger.store import Ledger, SealedEpoch
 
 NOW = datetime(2026, 1, 8, 1, tzinfo=UTC)
 
@@ -32,7 +34,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def test_nothing_is_there_before_the_first_write(ledger: Ledger) -> None:
-    assert (ledger.sealed(), ledger.intents(0, "publish", 1), ledger.findings(), ledger.exists()) == ([], [], {}, False)
+    assert (ledger.sealed(), Intents(ledger).all(1), ledger.findings(), ledger.exists()) == ([], [], {}, False)
 
 
 # Compare and swap
@@ -115,52 +117,6 @@ def test_only_an_empty_ledger_adopts(ledger: Ledger) -> None:
     assert [e.number for e in ledger.sealed()] == [5, 6]
 
 
-# Intents
-
-
-def _intent(hash_: str, epoch: int = 0, action: str = "publish", chain: int = 3338) -> StoredIntent:
-    return StoredIntent(hash_, epoch, action, chain, f"record of {hash_}", None)
-
-
-def test_intents_are_kept_in_their_order_and_settled(ledger: Ledger) -> None:
-    for minute, name in enumerate(("bb", "aa", "cc")):
-        ledger.store_intent(_intent(name), NOW + timedelta(minutes=minute))
-    ledger.store_intent(_intent("dd", epoch=1), NOW)
-    ledger.store_intent(_intent("ee", action="attest"), NOW)
-    ledger.store_intent(_intent("ff", chain=131277322940537), NOW)
-    assert [i.hash for i in ledger.intents(0, "publish", 3338)] == ["bb", "aa", "cc"]
-    assert ledger.intents(0, "publish", 131277322940537) == [_intent("ff", chain=131277322940537)]
-    ledger.settle_intent("aa", 77, NOW)
-    assert [(i.hash, i.final_at) for i in ledger.intents(0, "publish", 3338)] == [
-        ("bb", None),
-        ("aa", NOW),
-        ("cc", None),
-    ]
-
-
-def test_unfinished_is_what_the_newest_intent_says(ledger: Ledger) -> None:
-    assert ledger.unfinished("publish", 3338) == []
-    for minute, (name, epoch) in enumerate([("bb", 4), ("aa", 4), ("cc", 2), ("dd", 3)]):
-        ledger.store_intent(_intent(name, epoch), NOW + timedelta(minutes=minute))
-    ledger.store_intent(_intent("ee", 9, action="attest"), NOW)
-    ledger.store_intent(_intent("ff", 9, chain=1), NOW)
-    assert ledger.unfinished("publish", 3338) == [2, 3, 4]
-    ledger.settle_intent("bb", 7, NOW)
-    ledger.settle_intent("dd", 7, NOW)
-    assert ledger.unfinished("publish", 3338) == [2, 4]
-    ledger.settle_intent("aa", 7, NOW)
-    assert ledger.unfinished("publish", 3338) == [2]
-
-
-def test_an_intent_stored_twice_keeps_its_first_record(ledger: Ledger) -> None:
-    """Also once it is settled: storing the same bytes again must not open it anew."""
-    ledger.store_intent(_intent("aa"), NOW)
-    ledger.settle_intent("aa", 77, NOW)
-    ledger.store_intent(_intent("aa"), NOW + timedelta(days=1))
-    [stored] = ledger.intents(0, "publish", 3338)
-    assert stored.final_at == NOW
-
-
 # Findings
 
 
@@ -194,7 +150,7 @@ def test_an_older_ledger_is_brought_up_to_date_once(ledger: Ledger, tmp_path: Pa
     for _ in range(3):
         assert [e.number for e in Ledger(path).sealed()] == [0]
     with duckdb.connect(str(path), read_only=True) as connection:
-        assert connection.execute("SELECT number FROM migrations").fetchall() == [(0,)]
+        assert connection.execute("SELECT number FROM migrations").fetchall() == [(n,) for n in range(len(MIGRATIONS))]
 
 
 def test_a_newer_ledger_is_left_alone(ledger: Ledger, tmp_path: Path) -> None:
@@ -316,7 +272,7 @@ def test_reading_creates_and_changes_nothing(ledger: Ledger, tmp_path: Path, mon
 
     monkeypatch.setattr(duckdb, "connect", watch)
     before = (tmp_path / "deep" / "ledger.duckdb").read_bytes()
-    assert (len(ledger.sealed()), ledger.findings(), ledger.intents(0, "publish", 1)) == (1, {}, [])
+    assert (len(ledger.sealed()), ledger.findings(), Intents(ledger).all(1)) == (1, {}, [])
     assert opened == [True] * 3
     assert (tmp_path / "deep" / "ledger.duckdb").read_bytes() == before
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["ledger.duckdb"]

@@ -1,0 +1,165 @@
+"""Several nodes of one chain behind one web3 provider: the next one answers for one that does not, and every one of them
+gets what is sent."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from json import JSONDecodeError
+from typing import Any
+from urllib.parse import urlsplit
+
+from web3 import HTTPProvider
+from web3.providers.base import JSONBaseProvider
+from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
+from web3.types import RPCEndpoint, RPCResponse
+
+from rewards.errors import ChainError
+
+SEND = "eth_sendRawTransaction"
+
+
+class NoAnswer(Exception):
+    """A node answered that it will not answer now, or nothing that JSON-RPC knows."""
+
+
+NO_ANSWER = (OSError, JSONDecodeError, UnicodeDecodeError, NoAnswer)
+"""What says that a node gave no usable answer: no connection, an HTTP status, half an answer, a refusal for now."""
+
+REST_S = 30.0
+"""How long a node that did not answer is left alone while another one answers."""
+LIMIT_EXCEEDED = -32005
+"""How a node says that it was asked too often (EIP-1474)."""
+
+
+@dataclass
+class Endpoint:
+    """One node: its provider, how it is called in messages, until when it rests, and whether its chain was checked."""
+
+    provider: HTTPProvider
+    where: str
+    resting_until: float = 0.0
+    checked: bool = False
+
+
+class Endpoints(JSONBaseProvider):
+    """Reads ask one node after another until one answers; a raw transaction goes to all of them."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], chain_id: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self.endpoints = list(endpoints)
+        self._chain_id = chain_id
+        self._clock = clock
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """The first answer; the last failure when none answers. ChainError when a node is of another chain."""
+        if method == SEND:
+            return self._send(params)
+        failure: Exception | None = None
+        for endpoint in self._awake():
+            try:
+                return self._ask(endpoint, method, params)
+            except NO_ANSWER as error:
+                failure = error
+        raise failure or NoAnswer("no endpoint is configured")
+
+    def ask_each(self, method: str, params: Sequence[Any]) -> list[tuple[Endpoint, RPCResponse]]:
+        """The answer of every node that gives one, refusals too."""
+        answers = []
+        for endpoint in self._awake():
+            try:
+                answers.append((endpoint, self._ask(endpoint, RPCEndpoint(method), params)))
+            except NO_ANSWER:
+                continue  # it rests now
+        return answers
+
+    def prefer(self, endpoint: Endpoint) -> None:
+        """Ask this node first from now on."""
+        self.endpoints.remove(endpoint)
+        self.endpoints.insert(0, endpoint)
+
+    def _send(self, params: Any) -> RPCResponse:
+        """To every node, so that one that forgets or withholds a transaction does not decide; taken if one takes it."""
+        answers: list[RPCResponse] = []
+        failure: Exception | None = None
+        for endpoint in self._awake():
+            try:
+                answers.append(self._ask(endpoint, RPCEndpoint(SEND), params))
+            except NO_ANSWER as error:
+                failure = error
+        taken = [answer for answer in answers if "error" not in answer]
+        if taken or (answers and failure is None):
+            return (taken or answers)[0]
+        # One may have taken it without our hearing of that: what the others refuse says nothing.
+        raise failure or NoAnswer("no endpoint is configured")
+
+    def _awake(self) -> Iterator[Endpoint]:
+        """Those that answered lately, or all of them where none did."""
+        now = self._clock()
+        awake = [endpoint for endpoint in self.endpoints if endpoint.resting_until <= now]
+        yield from awake or list(self.endpoints)
+
+    def _ask(self, endpoint: Endpoint, method: RPCEndpoint, params: Any) -> RPCResponse:
+        try:
+            if not endpoint.checked:
+                self._check_chain(endpoint)
+            answer = endpoint.provider.make_request(method, params)
+            _require_answer(answer, endpoint.where)
+        except NO_ANSWER:
+            endpoint.resting_until = self._clock() + REST_S
+            raise
+        endpoint.resting_until = 0.0
+        return answer
+
+    def _check_chain(self, endpoint: Endpoint) -> None:
+        """A node that came back may be another one: its chain is asked for before anything else."""
+        answer = endpoint.provider.make_request(RPCEndpoint("eth_chainId"), [])
+        _require_answer(answer, endpoint.where)
+        found = answer.get("result")
+        try:
+            number = int(str(found), 16)
+        except ValueError:
+            raise NoAnswer(f"{endpoint.where} tells no chain id ({str(answer)[:100]})") from None
+        if number != self._chain_id:
+            raise ChainError(
+                f"{endpoint.where} is chain {number}, not {self._chain_id}; check the endpoint and the chain id"
+            )
+        endpoint.checked = True
+
+
+def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: int) -> Endpoints:
+    """The nodes at addresses that are separated by spaces; ChainError when one is no address."""
+    urls = rpc_urls.split()
+    endpoints = []
+    for url in urls:
+        provider = HTTPProvider(url, {"timeout": timeout_s})
+        retry = provider.exception_retry_configuration
+        # A raw transaction is never sent again behind the sender's back; and with others to ask, asking twice is slow.
+        retry.method_allowlist = [method for method in REQUEST_RETRY_ALLOWLIST if method != SEND]
+        retry.retries = 3 if len(urls) == 1 else 1
+        endpoints.append(Endpoint(provider, describe_endpoint(url)))
+    if not endpoints:
+        raise ChainError("no endpoint is given; give http://host:port, several with spaces between them")
+    return Endpoints(endpoints, chain_id)
+
+
+def describe_endpoint(rpc_url: str) -> str:
+    """Scheme and host of an endpoint: paths and user names often hold keys, so they are never shown."""
+    try:
+        parts = urlsplit(rpc_url)
+        port = parts.port
+    except ValueError:
+        raise ChainError("the endpoint is not an address; give http://host:port") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ChainError(f"the endpoint has scheme {parts.scheme!r}; give http://host:port or https://host")
+    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+
+
+def _require_answer(answer: RPCResponse | None, where: str) -> None:
+    """Raises NoAnswer where a node answered that it will not answer now, or nothing that JSON-RPC knows."""
+    if not isinstance(answer, dict) or not ({"result", "error"} & answer.keys()):
+        raise NoAnswer(f"{where} answers no JSON-RPC: {str(answer)[:100]}")
+    error = answer.get("error")
+    if isinstance(error, dict) and error.get("code") == LIMIT_EXCEEDED:
+        raise NoAnswer(f"{where} was asked too often: {str(error.get('message'))[:100]}; wait, or add an endpoint")

@@ -1,0 +1,185 @@
+"""One nonce until it is final: sent, sent again, replaced when stuck, followed through reorganisations."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from web3.types import TxReceipt
+
+from rewards.chain.client import Chain
+from rewards.chain.fees import ask_for_fees
+from rewards.chain.intent import SignedIntent
+from rewards.errors import ChainError, ChainUnavailable, NotSigned
+
+MOST_VERSIONS = 12
+"""Signed versions of one intent: eleven replacements raise a fee at least three and a half times."""
+
+_TOO_CHEAP = re.compile(
+    r"underpriced|fee too low|less than block base fee|fee cap less|below (the )?base fee", re.IGNORECASE
+)
+_OTHER_NONCE = re.compile(r"nonce", re.IGNORECASE)
+
+Replace = Callable[[SignedIntent], SignedIntent]
+"""Signs the same content at the same nonce for higher fees and keeps it; NotSigned above the cap, or without a key."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a block and for finality: `polls` questions with `pause_s` seconds between them. What pays
+    enough and is in no block after `blocks` more of them counts as stuck."""
+
+    polls: int = 900
+    pause_s: float = 2.0
+    pause: Callable[[float], None] = time.sleep
+    blocks: int = 12
+
+
+@dataclass(frozen=True)
+class Mined:
+    """The signed version that is in a final block, and its receipt."""
+
+    version: SignedIntent
+    receipt: TxReceipt
+
+
+@dataclass
+class Pursuit:
+    """Brings one of `versions` (newest first) into a final block. `rivals` are other intents signed with the same nonce,
+    any of which may be mined instead. Without `replace` nothing new is signed."""
+
+    chain: Chain
+    patience: Patience
+    versions: list[SignedIntent]
+    rivals: Sequence[SignedIntent] = ()
+    replace: Replace | None = None
+    on_sent: Callable[[SignedIntent], None] = lambda _: None
+    _since: int | None = field(default=None, init=False)
+    _unsigned: NotSigned | None = field(default=None, init=False)
+
+    def run(self) -> Mined | None:
+        """What is final at the nonce; None when that is nothing of ours: all versions are dead.
+
+        Raises ChainError when a node refuses for good, or patience ends; everything signed is kept, and may be resumed.
+        A node that does not answer for a while is asked again.
+        """
+        trouble: ChainUnavailable | None = None
+        for _ in range(self.patience.polls):
+            try:
+                mined = self._find_mined()
+                if mined is not None and self._is_final(mined.receipt):
+                    return mined
+                if mined is None and not self._advance():
+                    return None
+                trouble = None
+            except ChainUnavailable as unavailable:
+                trouble = unavailable
+            self.patience.pause(self.patience.pause_s)
+        if trouble is not None:
+            raise ChainUnavailable(f"{self._purpose}: {trouble}; {self._resumable}")
+        raise ChainError(f"{self._purpose}: {self._describe_wait()}; resume it later: run the same command again")
+
+    @property
+    def _newest(self) -> SignedIntent:
+        return self.versions[0]
+
+    @property
+    def _purpose(self) -> str:
+        return self._newest.purpose
+
+    @property
+    def _resumable(self) -> str:
+        return f"nonce {self._newest.nonce} of {self._newest.sender}, safe to resume"
+
+    def _find_mined(self) -> Mined | None:
+        for version in (*self.versions, *self.rivals):
+            receipt = self.chain.find_receipt(version.transaction)
+            if receipt is not None:
+                return Mined(version, receipt)
+        return None
+
+    def _is_final(self, receipt: TxReceipt) -> bool:
+        number = receipt["blockNumber"]
+        return number <= self.chain.final_block().number and (
+            self.chain.block(number).hash == bytes(receipt["blockHash"])
+        )
+
+    def _advance(self) -> bool:
+        """One step towards a block; False when the nonce is another's for good."""
+        if self._is_nonce_taken("latest"):
+            return not self._is_dead()
+        if not self.chain.knows_transaction(self._newest.transaction):
+            self._submit()
+        elif self._is_stuck():
+            self._sign_again()
+        return True
+
+    def _is_nonce_taken(self, block: int | str) -> bool:
+        count = self.chain.count_transactions(self._newest.sender, block)  # type: ignore[arg-type]
+        return count > self._newest.nonce
+
+    def _is_dead(self) -> bool:
+        """Whether a final block has the nonce, and no version is known: a reorganisation cannot give it back, and it is
+        no node that lost a receipt."""
+        if not self._is_nonce_taken(self.chain.final_block().number):
+            return False
+        return not any(self.chain.knows_transaction(v.transaction) for v in (*self.versions, *self.rivals))
+
+    def _submit(self) -> None:
+        """Sends the newest version; what a node says counts less than what it knows afterwards."""
+        stored = self._newest
+        try:
+            self.chain.send_raw(stored.raw, stored.purpose)
+        except ChainUnavailable:
+            raise
+        except ChainError as refusal:
+            # Every client words "already known" and "nonce too low" in its own way, and an answer may be lost after
+            # the transaction was taken. So the words do not count: if the chain has our hash, it went through.
+            if not self.chain.knows_transaction(stored.transaction):
+                self._answer_refusal(refusal)
+                return
+        self._since = None
+        self.on_sent(stored)
+
+    def _answer_refusal(self, refusal: ChainError) -> None:
+        if self._is_nonce_taken("latest"):
+            return  # the next look finds by what
+        if _TOO_CHEAP.search(str(refusal)):
+            self._sign_again()  # where it may not be, fees may fall until patience ends
+            return
+        if _OTHER_NONCE.search(str(refusal)):  # a node that lags knows another nonce than the one we asked
+            raise ChainUnavailable(str(refusal)) from refusal
+        raise ChainError(f"{refusal}; {self._resumable}") from refusal
+
+    def _is_stuck(self) -> bool:
+        """Whether it pays less than the chain asks now, or has waited for too many blocks."""
+        if self.replace is None:
+            return False
+        head = self.chain.head().number
+        if self._since is None or head < self._since:
+            self._since = head
+        return self._newest.max_fee < ask_for_fees(self.chain).least or head - self._since >= self.patience.blocks
+
+    def _sign_again(self) -> bool:
+        """A version with higher fees, which the next step sends; False where none may be signed."""
+        if self.replace is None or len(self.versions) >= MOST_VERSIONS:
+            return False
+        try:
+            self.versions.insert(0, self.replace(self._newest))
+        except NotSigned as unsigned:  # fees may fall again; if they do not, the end of patience tells
+            self._unsigned = unsigned
+            return False
+        self._since = None
+        return True
+
+    def _describe_wait(self) -> str:
+        newest = self._newest
+        mined = self._find_mined()
+        if mined is not None:
+            where = f"is in block {mined.receipt['blockNumber']}, not final yet"
+            return f"transaction 0x{mined.version.transaction.hex()} {where}"
+        asked = ask_for_fees(self.chain)
+        told = f"the gas price is {asked.tip}" if asked.base_fee is None else f"the base fee is {asked.base_fee}"
+        paid = f"nonce {newest.nonce} of {newest.sender} pays up to {newest.max_fee} wei per gas"
+        unsigned = "" if self._unsigned is None else f"; it was not replaced: {self._unsigned}"
+        return f"transaction 0x{newest.transaction.hex()} is in no block yet: {paid}, {told}{unsigned}"

@@ -1,0 +1,136 @@
+"""Attest a published epoch from an own recomputation."""
+
+from collections.abc import Callable
+
+from rewards.chain.signers import Signer
+from rewards.chain.vault import Vault, publication_hash
+from rewards.errors import ChainError, Disagreement, Finding, refuse
+from rewards.jobs.before_sending import is_of
+from rewards.jobs.intents import LedgerIntents
+from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
+from rewards.jobs.publish import ChainOutcome
+from rewards.jobs.run import describe_sealed, seal_prepared
+from rewards.jobs.workspace import Workspace, now
+from rewards.manifest import Manifest
+from rewards.ports import RootRecord
+from rewards.units import PROVIDER, USER, Address
+
+
+def attest_epoch(
+    workspace: Workspace,
+    settings: RunSettings,
+    number: int,
+    vault: Vault,
+    signer: Signer,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> ChainOutcome:
+    """Recompute a pending epoch from the attester's own inputs and confirm it; raises Disagreement when the chain says
+    otherwise, or when the attester holds another copy of the epoch that was not revoked.
+
+    `workspace` is the attester's: it needs the bundle of the epoch before and the provenance of the three before that.
+    """
+    with workspace.locked():
+        record = require_published(vault, number)
+        prepared = prepare_epoch(workspace, settings, number, StageClock(on_stage))
+        refuse(f"attesting epoch {number}", prepared.findings)
+        manifest = prepared.manifest
+        _compare(workspace, manifest, record)
+        _keep_copy(workspace, vault, prepared)
+        publication = find_publication_hash(vault, manifest)
+        receipt = vault.sender.execute(
+            vault.intend_attestation(number, publication),
+            signer,
+            LedgerIntents(workspace, number, "attest", manifest.digest),
+            lambda block: is_attested(vault, number, manifest.hash, publication, signer.address, block),
+            lambda: _require_same(vault, manifest),
+        )
+        return ChainOutcome(require_published(vault, number), receipt)
+
+
+def _compare(workspace: Workspace, manifest: Manifest, record: RootRecord) -> None:
+    """Raises Disagreement, the alarm, unless the chain holds what was recomputed; the ledger keeps the finding."""
+    number, totals = manifest.epoch.number, (manifest.total(PROVIDER), manifest.total(USER))
+    compared = (
+        ("root", f"0x{manifest.root.hex()}", f"0x{record.root.hex()}"),
+        ("manifest", manifest.digest, record.manifest_hash.hex()),
+        ("totals", str(totals), str((record.provider_total, record.user_total))),
+    )
+    findings = [
+        Finding("attest", f"the chain has another {what} than was recomputed", ours, theirs)
+        for what, ours, theirs in compared
+        if ours != theirs
+    ]
+    workspace.ledger.record_findings(number, "attest", findings, now())
+    if findings:
+        raise Disagreement(
+            f"epoch {number}: recomputed root {compared[0][1]}, manifest {manifest.digest} and totals {totals}; "
+            f"on chain stand {compared[0][2]}, {record.manifest_hash.hex()} and {compared[2][2]}: "
+            "do not attest, and have the guardian revoke it"
+        )
+
+
+def find_publication_hash(vault: Vault, manifest: Manifest) -> bytes:
+    """What an attester confirms of a manifest while the Vault counts so many revocations."""
+    totals = manifest.total(PROVIDER), manifest.total(USER)
+    return publication_hash(manifest.epoch.number, manifest.root, manifest.hash, *totals, vault.revocations())
+
+
+def is_attested(
+    vault: Vault, number: int, manifest: bytes, publication: bytes, attester: Address, block: int | None = None
+) -> bool:
+    """Whether nothing is left to confirm of a publication, be it by this attester or by enough others."""
+    record = vault.root_at(number, block)
+    if record is None or record.status == "revoked" or record.manifest_hash != manifest:
+        return False
+    enough = record.status != "pending" or record.attestations_missing == 0
+    return enough or vault.has_attested(publication, attester, block)
+
+
+def _require_same(vault: Vault, manifest: Manifest) -> None:
+    """Right before sending: the root is still there, and still this one."""
+    if not is_of(require_published(vault, manifest.epoch.number), manifest):
+        raise Disagreement(
+            f"epoch {manifest.epoch.number}: the root on chain was replaced while it was recomputed; run the command again"
+        )
+
+
+def _keep_copy(workspace: Workspace, vault: Vault, prepared: Prepared) -> None:
+    """Seal the attester's own copy, on which its next epoch builds; one that the chain revoked is withdrawn first."""
+    manifest = prepared.manifest
+    number = manifest.epoch.number
+    held = {e.number: e.manifest for e in workspace.ledger.sealed()}.get(number)
+    placed = workspace.store.has(number)
+    if held == manifest.digest and placed:
+        return
+    if held is None and placed:
+        held = workspace.store.read(number).manifest.digest
+    if held not in (None, manifest.digest):
+        if bytes.fromhex(str(held)) not in vault.revoked_manifests(number, vault.final_block().number):
+            raise Disagreement(
+                f"epoch {number} here is {held}, recomputed and on chain it is {manifest.digest}, and no final block "
+                "revokes the former; run again when its revocation is final, or look for who changed the folder"
+            )
+        workspace.withdraw(number, vault)
+    if number > vault.deployment.first_epoch and not workspace.ledger.sealed():
+        _adopt_previous(workspace, vault, number - 1)
+    seal_prepared(workspace, prepared)
+
+
+def _adopt_previous(workspace: Workspace, vault: Vault, number: int) -> None:
+    """Begin an attester's ledger with the bundle that it was given, once checked against the chain."""
+    bundle = workspace.store.read(number)
+    bundle.check()
+    record = require_published(vault, number)
+    if not is_of(record, bundle.manifest):
+        raise Disagreement(
+            f"{bundle.folder} has manifest {bundle.manifest.digest}; on chain stands {record.manifest_hash.hex()}; "
+            "get the published folder of the epoch before"
+        )
+    workspace.ledger.adopt(describe_sealed(bundle.manifest), now())
+
+
+def require_published(vault: Vault, number: int) -> RootRecord:
+    record = vault.root_at(number)
+    if record is None or record.status == "revoked":
+        raise ChainError(f"the Vault has no live root of epoch {number}; publish it first")
+    return record
