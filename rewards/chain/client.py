@@ -197,7 +197,7 @@ class Chain:
             return _to_block(self.web3.eth.get_block(number))
 
 
-def connect(rpc_urls: str, expected_chain_id: int, depth: int = 64, timeout_s: int = 15) -> Chain:
+def connect(rpc_urls: str, expected_chain_id: int, depth: int = 64, timeout_s: float = 15) -> Chain:
     """The chain behind one HTTP endpoint, or several with spaces between them; ChainError when none answers or one has
     another chain id."""
     endpoints = open_endpoints(rpc_urls, expected_chain_id, timeout_s)

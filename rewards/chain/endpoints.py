@@ -1,8 +1,7 @@
 """Several nodes of one chain behind one web3 provider: the next one answers for one that does not, and every one of them
 gets what is sent."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
@@ -25,32 +24,35 @@ class NoAnswer(Exception):
 NO_ANSWER = (OSError, JSONDecodeError, UnicodeDecodeError, NoAnswer)
 """What says that a node gave no usable answer: no connection, an HTTP status, half an answer, a refusal for now."""
 
-REST_S = 30.0
-"""How long a node that did not answer is left alone while another one answers."""
+CHAIN_ID = "eth_chainId"
+RECHECK = 500
+"""After how many questions a node is asked for its chain again."""
+
+REST = 50
+"""For how many questions a node that did not answer is left alone while another one answers."""
 LIMIT_EXCEEDED = -32005
 """How a node says that it was asked too often (EIP-1474)."""
 
 
 @dataclass
 class Endpoint:
-    """One node: its provider, how it is called in messages, until when it rests, and whether its chain was checked."""
+    """One node: its provider, how it is called in messages, and the numbers of the questions from which on it is asked
+    again after a failure, and for its chain."""
 
     provider: HTTPProvider
     where: str
-    resting_until: float = 0.0
-    checked: bool = False
+    rests_until: int = 0
+    checked_until: int = 0
 
 
 class Endpoints(JSONBaseProvider):
     """Reads ask one node after another until one answers; a raw transaction goes to all of them."""
 
-    def __init__(
-        self, endpoints: Sequence[Endpoint], chain_id: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], chain_id: int) -> None:
         super().__init__()
         self.endpoints = list(endpoints)
         self._chain_id = chain_id
-        self._clock = clock
+        self._asked = 0
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """The first answer; the last failure when none answers. ChainError when a node is of another chain."""
@@ -59,6 +61,8 @@ class Endpoints(JSONBaseProvider):
         failure: Exception | None = None
         for endpoint in self._awake():
             try:
+                if method == CHAIN_ID and self._is_checked(endpoint):  # web3 asks before every other question
+                    return {"jsonrpc": "2.0", "id": 0, "result": hex(self._chain_id)}
                 return self._ask(endpoint, method, params)
             except NO_ANSWER as error:
                 failure = error
@@ -96,25 +100,28 @@ class Endpoints(JSONBaseProvider):
 
     def _awake(self) -> Iterator[Endpoint]:
         """Those that answered lately, or all of them where none did."""
-        now = self._clock()
-        awake = [endpoint for endpoint in self.endpoints if endpoint.resting_until <= now]
+        self._asked += 1
+        awake = [endpoint for endpoint in self.endpoints if endpoint.rests_until <= self._asked]
         yield from awake or list(self.endpoints)
 
     def _ask(self, endpoint: Endpoint, method: RPCEndpoint, params: Any) -> RPCResponse:
         try:
-            if not endpoint.checked:
+            if not self._is_checked(endpoint):
                 self._check_chain(endpoint)
             answer = endpoint.provider.make_request(method, params)
             _require_answer(answer, endpoint.where)
         except NO_ANSWER:
-            endpoint.resting_until = self._clock() + REST_S
+            endpoint.rests_until = self._asked + REST
             raise
-        endpoint.resting_until = 0.0
+        endpoint.rests_until = 0
         return answer
 
+    def _is_checked(self, endpoint: Endpoint) -> bool:
+        return self._asked < endpoint.checked_until
+
     def _check_chain(self, endpoint: Endpoint) -> None:
-        """A node that came back may be another one: its chain is asked for before anything else."""
-        answer = endpoint.provider.make_request(RPCEndpoint("eth_chainId"), [])
+        """Behind an address may be another node than before: its chain is asked for now and then."""
+        answer = endpoint.provider.make_request(RPCEndpoint(CHAIN_ID), [])
         _require_answer(answer, endpoint.where)
         found = answer.get("result")
         try:
@@ -125,10 +132,10 @@ class Endpoints(JSONBaseProvider):
             raise ChainError(
                 f"{endpoint.where} is chain {number}, not {self._chain_id}; check the endpoint and the chain id"
             )
-        endpoint.checked = True
+        endpoint.checked_until = self._asked + RECHECK
 
 
-def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: int) -> Endpoints:
+def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
     """The nodes at addresses that are separated by spaces; ChainError when one is no address."""
     urls = rpc_urls.split()
     endpoints = []

@@ -11,14 +11,13 @@ from rewards.chain.client import Chain
 from rewards.chain.fees import ask_for_fees
 from rewards.chain.intent import SignedIntent
 from rewards.errors import ChainError, ChainUnavailable, NotSigned
+from rewards.units import checksum
 
 MOST_VERSIONS = 12
 """Signed versions of one intent: eleven replacements raise a fee at least three and a half times."""
 
-_TOO_CHEAP = re.compile(
-    r"underpriced|fee too low|less than block base fee|fee cap less|below (the )?base fee", re.IGNORECASE
-)
-_OTHER_NONCE = re.compile(r"nonce", re.IGNORECASE)
+_TOO_CHEAP = re.compile(r"underpriced|fee ?too ?low|base ?fee|fee cap less|replace", re.IGNORECASE)
+_NOT_NOW = re.compile(r"nonce|full|overflow", re.IGNORECASE)
 
 Replace = Callable[[SignedIntent], SignedIntent]
 """Signs the same content at the same nonce for higher fees and keeps it; NotSigned above the cap, or without a key."""
@@ -54,6 +53,7 @@ class Pursuit:
     rivals: Sequence[SignedIntent] = ()
     replace: Replace | None = None
     on_sent: Callable[[SignedIntent], None] = lambda _: None
+    _was_sent: bool = field(default=False, init=False)
     _since: int | None = field(default=None, init=False)
     _unsigned: NotSigned | None = field(default=None, init=False)
 
@@ -128,6 +128,8 @@ class Pursuit:
     def _submit(self) -> None:
         """Sends the newest version; what a node says counts less than what it knows afterwards."""
         stored = self._newest
+        if self._was_sent:
+            self._require_success(stored)
         try:
             self.chain.send_raw(stored.raw, stored.purpose)
         except ChainUnavailable:
@@ -138,8 +140,21 @@ class Pursuit:
             if not self.chain.knows_transaction(stored.transaction):
                 self._answer_refusal(refusal)
                 return
-        self._since = None
+        self._since, self._was_sent = None, True
         self.on_sent(stored)
+
+    def _require_success(self, stored: SignedIntent) -> None:
+        """Raises ChainError where what is to be sent again would revert by now, as on a fork where another was first."""
+        to, data = stored.call
+        call = {"from": checksum(stored.sender), "data": data} | ({} if to is None else {"to": checksum(to)})
+        try:
+            self.chain.replay(call, "latest")
+        except ChainUnavailable:
+            raise
+        except ChainError as refusal:
+            raise ChainError(
+                f"{stored.purpose}: not sent again, it would revert: {refusal}; {self._resumable}"
+            ) from refusal
 
     def _answer_refusal(self, refusal: ChainError) -> None:
         if self._is_nonce_taken("latest"):
@@ -147,7 +162,9 @@ class Pursuit:
         if _TOO_CHEAP.search(str(refusal)):
             self._sign_again()  # where it may not be, fees may fall until patience ends
             return
-        if _OTHER_NONCE.search(str(refusal)):  # a node that lags knows another nonce than the one we asked
+        if _NOT_NOW.search(
+            str(refusal)
+        ):  # a node that lags knows another nonce than the one we asked; a pool may be full
             raise ChainUnavailable(str(refusal)) from refusal
         raise ChainError(f"{refusal}; {self._resumable}") from refusal
 

@@ -1,0 +1,171 @@
+"""Several nodes behind one provider: one that fails is passed over, all get what is sent, and a fork among them is told."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from rewards.chain.client import Chain, connect
+from rewards.chain.endpoints import REST, Endpoints
+from rewards.errors import ChainError, ChainUnavailable
+from tests.chain.networks import START
+from tests.chain.test_client import serve
+
+CHAIN_ID = 3338
+
+
+@dataclass
+class Node:
+    """A node that answers as it is told; `fork` makes its blocks others, `down` makes it answer with nonsense."""
+
+    head: int = 100
+    final: int | None = 90
+    fork: int = 0
+    chain_id: int = CHAIN_ID
+    down: bool = False
+    refusal: str | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, request: dict[str, Any]) -> bytes:
+        method, params = request["method"], request["params"]
+        self.asked.append(method)
+        if self.down:
+            return b"<html>bad gateway</html>"
+        answers: dict[str, Callable[[], Any]] = {
+            "eth_chainId": lambda: hex(self.chain_id),
+            "eth_getBlockByNumber": lambda: self._block(params[0]),
+            "eth_sendRawTransaction": lambda: "0x" + "11" * 32,
+            "eth_blockNumber": lambda: hex(self.head),
+        }
+        known: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+        if method == "eth_sendRawTransaction" and self.refusal is not None:
+            return json.dumps(known | {"error": {"code": -32000, "message": self.refusal}}).encode()
+        return json.dumps(known | {"result": answers[method]()}).encode()
+
+    def _block(self, which: str) -> dict[str, str] | None:
+        named = {"latest": self.head, "finalized": self.final}
+        number = named[which] if which in named else int(which, 16)
+        if number is None or number > self.head:
+            return None
+        return {"number": hex(number), "hash": f"0x{self.fork:02x}{number:062x}", "timestamp": hex(START + number)}
+
+
+@contextmanager
+def joined(*nodes: Node) -> Iterator[Chain]:
+    with ExitStack() as stack:
+        yield connect(" ".join(stack.enter_context(serve(node)) for node in nodes), CHAIN_ID, timeout_s=5)
+
+
+def provider_of(chain: Chain) -> Endpoints:
+    provider = chain.web3.provider
+    assert isinstance(provider, Endpoints)
+    return provider
+
+
+def test_a_node_that_fails_is_passed_over_and_left_alone() -> None:
+    first, second = Node(), Node(head=101)
+    with joined(first, second) as chain:
+        assert chain.head().number == 100
+        first.down = True
+        assert chain.head().number == 101
+        asked = len(first.asked)
+        assert chain.head().number == 101
+        assert len(first.asked) == asked
+
+
+def test_a_node_is_asked_again_after_its_rest() -> None:
+    first, second = Node(), Node(head=101)
+    with joined(first, second) as chain:
+        first.down = True
+        assert chain.head().number == 101
+        first.down = False
+        heads = [chain.head().number for _ in range(2 * REST)]
+        assert heads[0] == 101 and heads[-1] == 100 and 0 < heads.count(101) <= REST
+
+
+def test_when_all_rest_all_are_asked() -> None:
+    first, second = Node(down=False), Node()
+    with joined(first, second) as chain:
+        first.down = second.down = True
+        with pytest.raises(ChainUnavailable, match="answers no JSON"):
+            chain.head()
+        second.down = False
+        assert chain.head().number == 100
+
+
+def test_what_is_sent_goes_to_every_node() -> None:
+    first, second = Node(), Node()
+    with joined(first, second) as chain:
+        chain.send_raw(b"\x01", "a call")
+    assert [n.asked.count("eth_sendRawTransaction") for n in (first, second)] == [1, 1]
+
+
+def test_one_node_that_takes_it_suffices() -> None:
+    with joined(Node(refusal="already known"), Node()) as chain:
+        chain.send_raw(b"\x01", "a call")
+    with joined(Node(refusal="nonce too low"), Node(refusal="nonce too low")) as chain:
+        with pytest.raises(ChainError, match="nonce too low") as caught:
+            chain.send_raw(b"\x01", "a call")
+        assert not isinstance(caught.value, ChainUnavailable)
+
+
+def test_a_refusal_means_nothing_while_another_node_may_have_taken_it() -> None:
+    second = Node()
+    with joined(Node(refusal="nonce too low"), second) as chain:
+        second.down = True
+        with pytest.raises(ChainUnavailable, match="a call"):
+            chain.send_raw(b"\x01", "a call")
+
+
+def test_a_node_of_another_chain_is_told_at_once() -> None:
+    with pytest.raises(ChainError, match=f"is chain 1, not {CHAIN_ID}"), joined(Node(), Node(chain_id=1)):
+        pass
+
+
+def test_a_node_that_comes_back_as_another_chain_is_told() -> None:
+    first, second = Node(), Node(down=True, chain_id=1)
+    with joined(first, second) as chain:
+        first.down, second.down = True, False
+        with pytest.raises(ChainError, match=f"is chain 1, not {CHAIN_ID}"):
+            chain.head()
+
+
+def test_final_is_what_every_node_calls_final() -> None:
+    with joined(Node(final=90), Node(final=88)) as chain:
+        assert chain.final_block().number == 88
+
+
+def test_a_node_far_behind_has_no_say() -> None:
+    with joined(Node(head=1000, final=900), Node(head=300, final=200)) as chain:
+        assert chain.final_block().number == 900
+
+
+def test_the_node_that_is_ahead_is_asked_first_from_then_on() -> None:
+    behind, ahead = Node(head=100, final=90), Node(head=110, final=95)
+    with joined(behind, ahead) as chain:
+        assert chain.head().number == 100
+        assert chain.final_block().number == 90
+        assert chain.head().number == 110
+
+
+def test_nodes_that_disagree_on_a_final_block_are_told() -> None:
+    with joined(Node(fork=1), Node(fork=2)) as chain, pytest.raises(ChainError, match="disagree on block 90") as caught:
+        chain.final_block()
+    assert "0x01" in str(caught.value) and "0x02" in str(caught.value) and "REWARDS_RPC_URL" in str(caught.value)
+
+
+def test_without_a_tag_the_depth_counts_from_the_lowest_head() -> None:
+    with joined(Node(head=100, final=None), Node(head=97, final=None)) as chain:
+        assert chain.final_block().number == 97 - 64
+
+
+def test_the_key_of_no_endpoint_is_in_an_error() -> None:
+    with joined(Node(), Node()) as chain:
+        for endpoint in provider_of(chain).endpoints:
+            endpoint.provider.endpoint_uri = "http://127.0.0.1:9/secret-key"  # type: ignore[assignment]
+        with pytest.raises(ChainError) as caught:
+            chain.head()
+    assert "secret-key" not in str(caught.value)
