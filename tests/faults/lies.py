@@ -46,7 +46,8 @@ class Lag:
     def cut(self, call: Call, answer: Answer) -> Outcome | None:
         """What is true and beyond the newest block is unknown; a transaction that was sent here still waits."""
         found = answer.get("result")
-        number = _read_height(found)
+        is_block = call.method == "eth_getBlockByHash" and found is not None
+        number = int(found["number"], 16) if is_block else _read_height(found)
         if number is None or number <= self._find_head(call):
             return None
         accepted = call.accepted.get(found["hash"]) if call.method == "eth_getTransactionByHash" else None

@@ -295,7 +295,7 @@ class _Exchange(BaseHTTPRequestHandler):
     wbufsize = -1
     server: _Listener
 
-    def do_POST(self) -> None:  # noqa: N802 - named by the standard library
+    def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         requests = asked if isinstance(asked, list) else [asked]
         outcomes = self.server.proxy.answer(requests)
@@ -337,8 +337,7 @@ class _Exchange(BaseHTTPRequestHandler):
         """Closing without lingering sends a reset instead of an orderly end."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        for end in (self.wfile, self.rfile, self.connection):
-            end.close()
+        socket.close(self.connection.detach())
 
     def log_message(self, *_: Any) -> None:
         """Nothing: what came is in `seen`."""

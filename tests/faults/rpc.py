@@ -67,6 +67,12 @@ class Upstream:
         where = urlsplit(url)
         self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=timeout_s)
 
+    def __enter__(self) -> "Upstream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def call(self, method: str, params: Sequence[Any] = ()) -> Answer:
         """The node's answer, error or not; OSError or HTTPException when there is none."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})

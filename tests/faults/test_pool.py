@@ -1,5 +1,6 @@
 """The rules of geth's pool in front of anvil: replacing needs ten percent, cheap transactions wait for a lower base fee."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -19,18 +20,18 @@ WALLET = Wallet()
 FEES = st.integers(1, 10**12)
 
 
-class Client:
+class Client(Upstream):
     """Asks through the proxy."""
 
     def __init__(self, proxy: Proxy) -> None:
-        self._rpc = Upstream(proxy.url)
+        super().__init__(proxy.url)
 
     def __call__(self, method: str, *params: Any) -> Any:
-        return self._rpc.ask(method, *params)
+        return self.ask(method, *params)
 
     def send(self, raw: str) -> str:
         """The hash, or what the node says against it."""
-        answer = self._rpc.call("eth_sendRawTransaction", [raw])
+        answer = self.call("eth_sendRawTransaction", [raw])
         return str(answer["result"] if "result" in answer else answer["error"]["message"])
 
     def state(self, transaction: str) -> str:
@@ -39,8 +40,9 @@ class Client:
 
 
 @pytest.fixture
-def client(proxy: Proxy) -> Client:
-    return Client(proxy)
+def client(proxy: Proxy) -> Iterator[Client]:
+    with Client(proxy) as started:
+        yield started
 
 
 @given(FEES, FEES, FEES, FEES)
@@ -89,8 +91,7 @@ def test_node_takes_a_replacement_only_by_the_rule(node: Node, proxy: Proxy, cli
 
 
 def test_without_the_rule_the_node_takes_any_raise(node: Node) -> None:
-    with Proxy(node.url, geth=False) as lenient:
-        client = Client(lenient)
+    with Proxy(node.url, geth=False) as lenient, Client(lenient) as client:
         client.send(WALLET.pay(0).raw)
         second = WALLET.pay(0, max_fee=3 * GWEI + 1, tip=GWEI + 1)
         assert client.send(second.raw) == second.hash
@@ -202,8 +203,7 @@ def test_what_the_node_loses_otherwise_is_lost(node: Node, client: Client, loss:
 
 
 def test_reorganised_transaction_is_pooled_again_where_asked_for(node: Node) -> None:
-    with Proxy(node.url, reinject=True) as proxy:
-        client = Client(proxy)
+    with Proxy(node.url, reinject=True) as proxy, Client(proxy) as client:
         transaction = WALLET.pay(0)
         client.send(transaction.raw)
         proxy.mine()
