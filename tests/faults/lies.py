@@ -45,7 +45,7 @@ class Lag:
 
     def cut(self, call: Call, answer: Answer) -> Outcome | None:
         """What is true and beyond the newest block is unknown; a transaction that was sent here still waits."""
-        found = answer.get("result")
+        found: Any = answer.get("result")
         is_block = call.method == "eth_getBlockByHash" and found is not None
         number = int(found["number"], 16) if is_block else _read_height(found)
         if number is None or number <= self._find_head(call):

@@ -1,8 +1,8 @@
 """A process that dies at a named step: SIGKILL, before or after the n-th call of a function.
 
     steps = ["rewards.ledger.store.Ledger.seal", "rewards.bundles.store.BundleStore.place"]
-    for point in list_steps(["rewards", "run", "--epoch", "0"], steps).points:
-        ended = run_until(["rewards", "run", "--epoch", "0"], point)
+    for point in list_steps(["rewards", "demo"], steps).points:
+        ended = run_until(["rewards", "demo"], point)
         assert ended.was_killed
 
 What is run is the `rewards` command with its arguments, or `module:function` with arguments that JSON can hold. The

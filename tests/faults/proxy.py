@@ -15,9 +15,9 @@ import json
 import select
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -276,15 +276,13 @@ class _Listener(ThreadingHTTPServer):
     def cut_all(self) -> None:
         self.is_cut.set()
         for connection in list(self._connections):
-            try:
+            with suppress(OSError):  # its own thread was faster
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # its own thread was faster
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def finish_request(self, request: Any, client_address: Any) -> None:
         """A client that went away is no error of the proxy; everything else is shown."""
-        if not isinstance(sys.exception(), ConnectionError) and not self.is_cut.is_set():
-            super().handle_error(request, client_address)
+        with suppress(ConnectionError):
+            super().finish_request(request, client_address)
 
 
 class _Exchange(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ import select
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 Answer = dict[str, Any]
@@ -67,7 +67,7 @@ class Upstream:
         where = urlsplit(url)
         self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=timeout_s)
 
-    def __enter__(self) -> "Upstream":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -45,7 +45,7 @@ class Client(requests.Session):
         self._url = url
 
     def call(self, method: str, *params: Any, timeout: float = 10) -> requests.Response:
-        asked = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+        asked: Any = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
         return self.post(self._url, json=asked, timeout=timeout)
 
     def ask(self, method: str, *params: Any) -> Answer:
@@ -102,7 +102,7 @@ def test_requests_are_remembered_in_their_order(proxy: Proxy, client: Client) ->
 
 def test_batch_is_answered_in_its_order(proxy: Proxy, client: Client) -> None:
     proxy.inject("limit exceeded", method="eth_gasPrice")
-    asked = [{"jsonrpc": "2.0", "id": i, "method": each} for i, each in enumerate(["eth_chainId", "eth_gasPrice"])]
+    asked: Any = [{"jsonrpc": "2.0", "id": i, "method": each} for i, each in enumerate(["eth_chainId", "eth_gasPrice"])]
     first, second = client.post(proxy.url, json=asked, timeout=10).json()
     assert (first["id"], first["result"]) == (0, "0x7a69")
     assert (second["id"], second["error"]["code"]) == (1, -32005)
