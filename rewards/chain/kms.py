@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
-from botocore.parsers import ResponseParserError
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
@@ -56,7 +55,7 @@ class KmsSigner:
         what signing needs, ChainError when AWS does not answer."""
         self._key_id = key_id
         with _explain(key_id, "opening"):
-            self._client = boto3.client("kms", config=bounds)
+            self._client = boto3.Session().client("kms", config=bounds)
         with _explain(key_id, "GetPublicKey"):
             answer = self._client.get_public_key(KeyId=key_id)
         self._address = _read_address(key_id, answer)
@@ -102,13 +101,13 @@ class KmsSigner:
 
 
 def _read_address(key_id: str, answer: Mapping[str, Any]) -> Address:
-    found = answer.get("KeySpec"), answer.get("KeyUsage")
-    if found != (SPEC, USAGE) or ALGORITHM not in answer.get("SigningAlgorithms", ()):
-        raise UsageError(f"{_name(key_id)} is {found[0]} for {found[1]}; make one with {SPEC} and {USAGE}")
     try:
-        key = load_der_public_key(answer["PublicKey"])
+        spec, usage, encoded = (answer[name] for name in ("KeySpec", "KeyUsage", "PublicKey"))
+        key = load_der_public_key(encoded)
     except (KeyError, ValueError):
-        raise ChainError(f"{_name(key_id)} answers with what is no public key") from None
+        raise ChainError(f"{_name(key_id)} answers with what is no public key; check endpoint and network") from None
+    if (spec, usage) != (SPEC, USAGE):
+        raise UsageError(f"{_name(key_id)} is {spec} for {usage}; make one with {SPEC} and {USAGE}")
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256K1):
         raise UsageError(f"{_name(key_id)} has a public key on another curve than secp256k1; make one with {SPEC}")
     point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
@@ -140,8 +139,6 @@ def _explain(key_id: str, doing: str) -> Iterator[None]:
         raise ChainError(
             f"{_name(key_id)}: {doing}: no answer ({type(error).__name__}); check endpoint and network, run it again"
         ) from None
-    except ResponseParserError:
-        raise ChainError(f"{_name(key_id)}: {doing}: the answer does not read; check endpoint and network") from None
     except (aws.BotoCoreError, ValueError) as error:
         kind = type(error).__name__
         advice = _REFUSALS.get(kind, "mend the key's name or boto3's configuration")
