@@ -161,9 +161,7 @@ def test_what_is_no_public_key_is_refused(kms: FakeKms) -> None:
         (503, "SomethingNew", ChainError, "AWS has a failure of its own, run it again"),
     ],
 )
-def test_refusals_say_what_to_do(
-    kms: FakeKms, status: int, code: str, kind: type[RewardsError], advice: str
-) -> None:
+def test_refusals_say_what_to_do(kms: FakeKms, status: int, code: str, kind: type[RewardsError], advice: str) -> None:
     kms.failures = [(status, code)]
     refuse_to_open(f"the KMS key 'alias/publisher': GetPublicKey: {code}; .*", kind)
     kms.failures = [(status, code)]
@@ -178,7 +176,7 @@ def test_refusals_say_what_to_do(
 def test_a_key_that_is_not_there_is_named(kms: FakeKms) -> None:
     with pytest.raises(UsageError, match="'alias/other': GetPublicKey: NotFoundException; there is no such key"):
         KmsSigner("alias/other", IMPATIENT)
-    with pytest.raises(UsageError, match="the KMS key '': .*; mend the key's name"):
+    with pytest.raises(UsageError, match=r"the KMS key '': .*; mend the key's name"):
         KmsSigner("", IMPATIENT)
 
 
@@ -229,4 +227,3 @@ def test_missing_settings_of_boto3_are_named(
 def test_a_profile_that_is_not_there_is_told(kms: FakeKms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     refuse_to_open("ProfileNotFound; mend", UsageError)
-

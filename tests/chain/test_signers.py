@@ -81,7 +81,7 @@ def test_no_signer_shows_its_key(signer: Signer) -> None:
 
 @pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_no_signer_leaves_its_process(signer: Signer, take: Any) -> None:
-    with pytest.raises(TypeError, match="a signer is not pickled: its .* in this process"):
+    with pytest.raises(TypeError, match=r"a signer is not pickled: its .* in this process"):
         take(signer)
 
 
