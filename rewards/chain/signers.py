@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -56,3 +56,6 @@ class LocalSigner:
 
     def __repr__(self) -> str:
         return f"LocalSigner({self._address})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer is not pickled: its key stays in this process")

@@ -83,8 +83,9 @@ def deploy(
     Run again, it goes on where it ended, or verifies what stands; nothing is sent twice.
 
     Reads REWARDS_RPC_URL, REWARDS_DEPLOYER_KEYSTORE with REWARDS_KEYSTORE_PASSWORD
-    or REWARDS_DEPLOYER_KEY, REWARDS_CHAIN_ID for a custom network,
-    REWARDS_MAX_FEE_WEI, REWARDS_CONFIRMATIONS and REWARDS_POLL_SECONDS.
+    or REWARDS_KEYSTORE_PASSWORD_FILE, REWARDS_DEPLOYER_KMS_KEY or REWARDS_DEPLOYER_KEY,
+    REWARDS_CHAIN_ID for a custom network, REWARDS_MAX_FEE_WEI, REWARDS_CONFIRMATIONS
+    and REWARDS_POLL_SECONDS.
     """
     from rewards.jobs.deploy import Arguments, Planned, check_deployment, plan_deployment, survey
     from rewards.jobs.deploy import deploy as deploy_contracts

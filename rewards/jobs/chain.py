@@ -16,6 +16,9 @@ from rewards.errors import UsageError
 from rewards.jobs.settings import Role, Settings
 from rewards.units import Address, checksum
 
+SOURCES = ("key", "keystore", "kms_key", "safe")
+"""Ends of the settings from which a role signs."""
+
 _ROLES: tuple[Role, ...] = ("publisher", "attester", "guardian")
 
 
@@ -43,26 +46,69 @@ def open_vault(settings: Settings, timeout_s: int = 15) -> Vault:
 
 
 def open_signer(settings: Settings, role: Role) -> Signer:
-    """The signer of a role, from its key or its encrypted keystore; raises UsageError naming the setting that is
-    missing."""
-    key = getattr(settings, f"{role}_key")
-    if key is not None:
-        return LocalSigner(key)
-    keystore: Path | None = getattr(settings, f"{role}_keystore")
-    if keystore is None:
-        name = f"REWARDS_{role.upper()}"
+    """The signer of a role: its key, its encrypted keystore or its key at AWS KMS. Raises UsageError naming the setting
+    that is missing or doubled, or when a Safe signs for the role; ChainError when AWS KMS does not answer."""
+    source = _choose_source(settings, role)
+    if source == "safe":
+        raise UsageError(f"the Safe {find_safe(settings, role)} is the {role}; its owners sign, nothing here can")
+    if source == "key":
+        return LocalSigner(getattr(settings, f"{role}_key"))
+    if source == "kms_key":
+        return _open_kms(getattr(settings, f"{role}_kms_key"))
+    if source == "keystore":
+        return _open_keystore(settings, role, getattr(settings, f"{role}_keystore"))
+    name = f"REWARDS_{role.upper()}"
+    raise UsageError(
+        f"no key of the {role} is configured; set {name}_KEYSTORE (with REWARDS_KEYSTORE_PASSWORD or "
+        f"REWARDS_KEYSTORE_PASSWORD_FILE), {name}_KMS_KEY or {name}_KEY"
+    )
+
+
+def find_safe(settings: Settings, role: Role) -> Address | None:
+    """The Safe that holds a role, None where a key does; UsageError when both are configured."""
+    if _choose_source(settings, role) != "safe":
+        return None
+    safe: Address = getattr(settings, f"{role}_safe")
+    return safe
+
+
+def name_source(settings: Settings, role: Role) -> str | None:
+    """The setting from which a role signs, such as `REWARDS_PUBLISHER_KMS_KEY`; None without any, UsageError when two are
+    set."""
+    source = _choose_source(settings, role)
+    return None if source is None else f"REWARDS_{role.upper()}_{source.upper()}"
+
+
+def _choose_source(settings: Settings, role: Role) -> str | None:
+    found = [source for source in SOURCES if getattr(settings, f"{role}_{source}", None) is not None]
+    if len(found) > 1:
+        names = " and ".join(f"REWARDS_{role.upper()}_{source.upper()}" for source in found)
+        raise UsageError(f"{names} are set together; the {role} signs from one of them, unset the others")
+    return found[0] if found else None
+
+
+def _open_keystore(settings: Settings, role: Role, keystore: Path) -> Signer:
+    password = settings.read_keystore_password()
+    if password is None:
         raise UsageError(
-            f"no key of the {role} is configured; set {name}_KEYSTORE (with REWARDS_KEYSTORE_PASSWORD) or {name}_KEY"
+            f"the keystore {keystore} needs a password; set REWARDS_KEYSTORE_PASSWORD or REWARDS_KEYSTORE_PASSWORD_FILE"
         )
-    if settings.keystore_password is None:
-        raise UsageError(f"the keystore {keystore} needs a password; set REWARDS_KEYSTORE_PASSWORD")
     try:
         text = keystore.read_text()
     except OSError as error:
         raise UsageError(
             f"the keystore {keystore} cannot be read: {error.strerror}; mend REWARDS_{role.upper()}_KEYSTORE"
         ) from error
-    return LocalSigner.from_keystore(text, settings.keystore_password)
+    return LocalSigner.from_keystore(text, password)
+
+
+def _open_kms(key_id: str) -> Signer:
+    # Only here, since most installations have no boto3 and no other command shall pay for it.
+    try:
+        from rewards.chain.kms import KmsSigner
+    except ModuleNotFoundError as error:
+        raise UsageError(f"keys at AWS KMS need {error.name}; run pip install '.[kms]'") from None
+    return KmsSigner(key_id)
 
 
 @contextmanager
@@ -76,7 +122,7 @@ def lock_signer(signer: Signer, chain_id: int) -> Iterator[Signer]:
 
 def open_configured(settings: Settings) -> dict[Address, Signer]:
     """Every signer of publisher, attester and guardian that is configured here."""
-    named = (role for role in _ROLES if getattr(settings, f"{role}_key") or getattr(settings, f"{role}_keystore"))
+    named = (role for role in _ROLES if _choose_source(settings, role) not in (None, "safe"))
     return {signer.address: signer for signer in (open_signer(settings, role) for role in named)}
 
 

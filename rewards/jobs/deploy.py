@@ -39,7 +39,7 @@ from rewards.chain.resumption import count_unknown, has_failed, require_fresh_ke
 from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, Disagreement, UsageError
-from rewards.jobs.chain import choose_locks, name_lock, open_signer
+from rewards.jobs.chain import choose_locks, name_lock, name_source, open_signer
 from rewards.jobs.settings import Settings
 from rewards.ports import Receipt
 from rewards.units import MAX_AMOUNT, Address, checksum, parse_address, parse_cxpt
@@ -131,11 +131,11 @@ def survey(settings: Settings, network_name: str, arguments: Arguments, out: Pat
 
 def _open_deployer(settings: Settings) -> Signer:
     """The deployer's key; UsageError naming the setting that is wrong."""
-    name = "KEY" if settings.deployer_key is not None else "KEYSTORE"
+    name = name_source(settings, "deployer") or "REWARDS_DEPLOYER_KEYSTORE"
     try:
         return open_signer(settings, "deployer")
     except UsageError as error:
-        raise UsageError(f"REWARDS_DEPLOYER_{name}: {error}") from None
+        raise UsageError(f"{name}: {error}") from None
 
 
 def open_network(settings: Settings, network: Network) -> Chain:

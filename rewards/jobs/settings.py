@@ -2,7 +2,8 @@
 names)."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic_settings import (
 
 from rewards.epoch import Calendar
 from rewards.errors import UsageError
+from rewards.units import Address, parse_address
 
 POLICIES = Path(__file__).resolve().parents[2] / "data" / "policies"
 """The policies that this project ships."""
@@ -74,6 +76,15 @@ class Settings(BaseSettings):
     guardian_keystore: Path | None = None
     claimer_keystore: Path | None = None
     keystore_password: SecretStr | None = None
+    keystore_password_file: Path | None = None
+    deployer_kms_key: str | None = None
+    publisher_kms_key: str | None = None
+    attester_kms_key: str | None = None
+    guardian_kms_key: str | None = None
+    claimer_kms_key: str | None = None
+    publisher_safe: Address | None = None
+    attester_safe: Address | None = None
+    guardian_safe: Address | None = None
 
     @field_validator("data", "inputs")
     @classmethod
@@ -83,6 +94,14 @@ class Settings(BaseSettings):
         if pattern is not None:
             raise ValueError(f"the path holds {pattern!r}, which readers take for a pattern; give another folder")
         return value
+
+    @field_validator("publisher_safe", "attester_safe", "guardian_safe")
+    @classmethod
+    def _as_address(cls, value: str | None) -> Address | None:
+        try:
+            return None if value is None else parse_address(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("genesis")
     @classmethod
@@ -111,6 +130,25 @@ class Settings(BaseSettings):
     def calendar(self) -> Calendar:
         return Calendar.from_genesis(self.genesis)
 
+    def read_keystore_password(self) -> SecretStr | None:
+        """The password of keystores, from the environment or its file; UsageError when both are given, or when the file
+        is empty, unreadable or readable by others. None without either."""
+        path = self.keystore_password_file
+        if path is None:
+            return self.keystore_password
+        if self.keystore_password is not None:
+            raise UsageError(
+                "REWARDS_KEYSTORE_PASSWORD and REWARDS_KEYSTORE_PASSWORD_FILE are both set; unset one of them"
+            )
+        with _name_password_file(path), path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            if mode & 0o077:
+                raise UsageError(f"the password file {path} may be read by others (mode {mode:04o}); chmod 600 {path}")
+            password = _strip_newline(file.read().decode())
+        if not password:
+            raise UsageError(f"the password file {path} is empty; write the password of the keystore into it")
+        return SecretStr(password)
+
 
 def load_settings(**given: object) -> Settings:
     """Settings from arguments (those not None), environment, `.env` and file; raises UsageError naming the wrong
@@ -138,6 +176,23 @@ def load_settings(**given: object) -> Settings:
         raise UsageError(f"the settings file cannot be read: {error}; mend rewards.toml or REWARDS_CONFIG") from error
 
 
+@contextmanager
+def _name_password_file(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"the password file {path} cannot be read: {error.strerror}; mend REWARDS_KEYSTORE_PASSWORD_FILE"
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the password file {path} is not UTF-8 text; write the password into it") from None
+
+
+def _strip_newline(text: str) -> str:
+    """Without the one line ending that editors and `echo` add."""
+    return text.removesuffix("\n").removesuffix("\r")
+
+
 def _may_be_shown(name: str) -> bool:
     known = Settings.model_fields.get(name)
     return known is not None and SecretStr not in (known.annotation, *get_args(known.annotation))
@@ -162,6 +217,10 @@ def list_secrets() -> list[str]:
     port."""
     settings = load_settings()
     held = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    if settings.keystore_password_file is not None:
+        # Whatever is wrong with the file, what it holds may not be shown; what cannot be read cannot be shown either.
+        with suppress(OSError, UnicodeDecodeError):
+            held["keystore_password_file"] = _strip_newline(settings.keystore_password_file.read_text())
     url = urlsplit(held.pop("rpc_url", ""))
     parts = [p for p in (url.username, url.password, url.path.strip("/"), url.query, url.fragment) if p]
     found = [text for part in parts for text in (part, unquote(part))]

@@ -545,7 +545,8 @@ def test_help_names_the_environment(rewards: Rewards) -> None:
     shown = rewards("deploy", "--help").out
     named = {name.removeprefix("REWARDS_").lower() for name in re.findall("REWARDS_[A-Z_]+", shown)}
     assert named <= set(Settings.model_fields)
-    assert {"rpc_url", "chain_id", "max_fee_wei", "deployer_key", "deployer_keystore", "keystore_password"} <= named
+    keys = {"deployer_key", "deployer_keystore", "deployer_kms_key", "keystore_password", "keystore_password_file"}
+    assert {"rpc_url", "chain_id", "max_fee_wei", *keys} <= named
 
 
 @pytest.mark.parametrize("station", ["agung"], indirect=True)
