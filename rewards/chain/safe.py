@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_account.messages import encode_typed_data
+from web3 import Web3
+from web3.exceptions import Web3Exception
 
 from rewards.chain.contracts import load_artifact
 from rewards.chain.deploy import encode_call
@@ -41,6 +43,16 @@ class Call:
     def encode(self) -> bytes:
         """The calldata."""
         return encode_call("CXPTVault", self.function, self.arguments)
+
+
+def read_call(to: Address, data: bytes) -> Call:
+    """The call of the Vault that calldata is; UsageError when it is none."""
+    contract = Web3().eth.contract(abi=load_artifact("CXPTVault").abi)
+    try:
+        function, arguments = contract.decode_function_input(data)
+    except (Web3Exception, ValueError) as error:
+        raise UsageError(f"no call of the Vault: 0x{data[:8].hex()}… ({error})") from None
+    return Call(to, function.fn_name, tuple(arguments.values()))
 
 
 def call_publish(

@@ -63,6 +63,16 @@ class Sender:
             f"{signer.address}, then run the command again"
         )
 
+    def wait_until(self, intent: Intent, is_done: IsDone) -> None:
+        """Waits for what somebody else is to bring about until it is final. ChainError when patience ends before."""
+        for _ in range(self._patience.polls):
+            if is_done(None):
+                if self._wait_until_done(intent, is_done):
+                    return
+            else:
+                self._patience.pause(self._patience.pause_s)
+        raise ChainError(f"{intent.purpose}: the chain does not show it yet; run the same command again later")
+
     def send(self, intent: Intent, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
         """Signs, calls `on_signed`, sends and waits until the block is final; a stuck one is replaced, each version told
         to `on_signed` before it is sent.

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError, Disagreement, Finding, refuse
 from rewards.jobs.before_sending import is_of
 from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
+from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.publish import ChainOutcome
 from rewards.jobs.run import describe_sealed, seal_prepared
 from rewards.jobs.workspace import Workspace, now
@@ -21,7 +21,7 @@ def attest_epoch(
     settings: RunSettings,
     number: int,
     vault: Vault,
-    signer: Signer,
+    author: Author,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> ChainOutcome:
     """Recompute a pending epoch from the attester's own inputs and confirm it; raises Disagreement when the chain says
@@ -37,11 +37,12 @@ def attest_epoch(
         _compare(workspace, manifest, record)
         _keep_copy(workspace, vault, prepared)
         publication = find_publication_hash(vault, manifest)
-        receipt = vault.sender.execute(
+        receipt = bring_about(
+            vault,
+            author,
             vault.intend_attestation(number, publication),
-            signer,
             LedgerIntents(workspace, number, "attest", manifest.digest),
-            lambda block: is_attested(vault, number, manifest.hash, publication, signer.address, block),
+            lambda block: is_attested(vault, number, manifest.hash, publication, author.address, block),
             lambda: _require_same(vault, manifest),
         )
         return ChainOutcome(require_published(vault, number), receipt)

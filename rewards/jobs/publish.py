@@ -7,11 +7,11 @@ import polars as pl
 
 from rewards.chain.fees import Fees
 from rewards.chain.intent import Intent
-from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, ChainUnavailable, Disagreement, FeeAboveCap, Finding, refuse
 from rewards.jobs.before_sending import find_objections, is_of
 from rewards.jobs.intents import LedgerIntents
+from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.workspace import Workspace, now
 from rewards.manifest import Manifest
 from rewards.ports import Receipt, RootRecord
@@ -30,7 +30,7 @@ class ChainOutcome:
     receipt: Receipt | None
 
 
-def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signer, again: bool = False) -> ChainOutcome:
+def publish_epoch(workspace: Workspace, number: int, vault: Vault, author: Author, again: bool = False) -> ChainOutcome:
     """Post the root of a sealed epoch, and wait until that is final. Asks the chain first, so that a second call, or one
     after a crash, sends nothing twice. A publication that was revoked is refused, unless it is to be sent `again`.
 
@@ -41,15 +41,16 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signe
         manifest = bundle.manifest
 
         def check() -> None:
-            findings = find_objections(workspace, bundle, vault, signer.address, again)
+            findings = find_objections(workspace, bundle, vault, author.address, again)
             workspace.ledger.record_findings(number, "publish", findings, now())
             refuse(f"publishing epoch {number}", findings)
 
         store = LedgerIntents(workspace, number, "publish", manifest.digest)
         for _ in range(2):  # what was begun may be final and revoked since
-            receipt = vault.sender.execute(
+            receipt = bring_about(
+                vault,
+                author,
                 intend_publication(vault, manifest),
-                signer,
                 store,
                 lambda block: find_published(vault, manifest, block) is not None,
                 check,

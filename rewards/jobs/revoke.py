@@ -1,14 +1,14 @@
 """Withdraw a root that is not active yet."""
 
-from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError
 from rewards.jobs.intents import LedgerIntents
+from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.workspace import Workspace
 from rewards.ports import Receipt
 
 
-def revoke_epoch(workspace: Workspace, number: int, reason: str, vault: Vault, signer: Signer) -> Receipt | None:
+def revoke_epoch(workspace: Workspace, number: int, reason: str, vault: Vault, author: Author) -> Receipt | None:
     """Withdraw a pending root with the guardian's key; a revocation that was begun before is finished, not doubled.
     Null when it had been revoked before. Raises ChainError when there is nothing to revoke, or as the sender does."""
     with workspace.locked():
@@ -17,8 +17,8 @@ def revoke_epoch(workspace: Workspace, number: int, reason: str, vault: Vault, s
             raise ChainError(f"the Vault has no root of epoch {number}; there is nothing to revoke")
         store = LedgerIntents(workspace, number, "revoke", record.manifest_hash.hex())
         intent = vault.intend_revocation(number, reason)
-        receipt = vault.sender.execute(
-            intent, signer, store, lambda block: is_revoked(vault, number, block), lambda: None
+        receipt = bring_about(
+            vault, author, intent, store, lambda block: is_revoked(vault, number, block), lambda: None
         )
         if workspace.has_catalogue():
             workspace.refresh_catalogue(workspace.find_published(vault))

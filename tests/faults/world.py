@@ -216,8 +216,11 @@ class World:
 
 def make_world(ground: Ground, proxy: Proxy, folder: Path, **settings: Any) -> World:
     """A copy of the folder, the chain as it was."""
+    node = ground.node
     ground.beginning.restore()
-    ground.node.set_automine(False)
+    node.set_automine(False)
+    node.set_next_time(int(node.block()["timestamp"], 16) + 1)  # a node that was started anew is back at its first time
+    node.mine()
     shutil.copytree(ground.data, folder / "data")
     return World(ground, proxy, folder, **settings)
 
