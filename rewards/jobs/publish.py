@@ -11,6 +11,7 @@ from rewards.chain.sender import OnSigned, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError, Disagreement, Finding, RewardsError, refuse
+from rewards.jobs.history import check_history, extend_history
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
 from rewards.jobs.run import describe_sealed, seal_prepared
 from rewards.jobs.workspace import Workspace, now
@@ -45,6 +46,7 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, signer: Signe
         if record is None:
             receipt = _publish(workspace, bundle, vault, signer, again)
             record = _require(_done(vault, bundle.manifest), number)
+        extend_history(workspace, vault)
         workspace.refresh_catalogue(workspace.find_published(vault))
         return ChainOutcome(record, receipt)
 
@@ -143,6 +145,7 @@ def _publish(workspace: Workspace, bundle: Bundle, vault: Vault, signer: Signer,
         *check_sealed(workspace, manifest),
         *gates.check_chain_state(manifest, state),
         *gates.check_solvent(manifest, state),
+        *check_history(workspace, vault),
         *([] if again else check_not_revoked(vault, manifest)),
     ]
     workspace.ledger.record_findings(number, "publish", findings, now())
