@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rewards.cli import deployment, epochs, onchain
+from rewards.cli import deployment, epochs, history, onchain
 
 _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Epochs": {
@@ -21,6 +21,7 @@ _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "attest": onchain.attest,
         "revoke": onchain.revoke,
         "reconcile": onchain.reconcile,
+        "history": history.history,
     },
     "Claims": {"proof": onchain.proof, "claim": onchain.claim},
 }
