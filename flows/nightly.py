@@ -7,6 +7,7 @@ Settings that are not parameters come from the configuration (`REWARDS_…`), ke
 import sys
 from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import State, Task, flow, get_run_logger, task
@@ -18,7 +19,7 @@ from pydantic import Field
 
 from flows.artifacts import show_epoch, shown_refusal
 from rewards.errors import ChainError, GateRefused, InputError, RewardsError, StorageError
-from rewards.jobs.chain import lock_signer, open_signer, open_vault
+from rewards.jobs.chain import choose_author, lock_author, open_vault
 from rewards.jobs.night import bind_run, choose_epoch, close_up_to, publish_up_to
 from rewards.jobs.settings import Settings, load_settings
 from rewards.jobs.workspace import Workspace
@@ -65,9 +66,14 @@ def close(settings: Settings, last: int, patient_since: datetime) -> list[int]:
 @task(retries=len(RETRY_AFTER_S), retry_delay_seconds=RETRY_AFTER_S, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
 def publish(settings: Settings, last: int) -> list[int]:
     """Publish what the Vault lacks up to epoch `last`; the numbers of the epochs that this call published."""
-    vault, signer = open_vault(settings), open_signer(settings, "publisher")
-    with lock_signer(signer, vault.chain_id), shown_refusal():
-        return [done.record.epoch for done in publish_up_to(Workspace(settings.data), last, vault, signer)]
+    vault, author = open_vault(settings), choose_author(settings, "publisher", log_for_owners)
+    with lock_author(author, vault.chain_id), shown_refusal():
+        return [done.record.epoch for done in publish_up_to(Workspace(settings.data), last, vault, author)]
+
+
+def log_for_owners(path: Path, lines: list[str]) -> None:
+    """What the owners of a Safe are asked to sign, in the run's log."""
+    get_run_logger().warning("owners of the Safe must sign %s: %s", path, "; ".join(lines))
 
 
 def find_newest_sealed(settings: Settings, last: int) -> int | None:

@@ -9,9 +9,10 @@ import polars as pl
 from rewards.distribution import add_wallets, successor_faults, unusable_wallets
 from rewards.epoch import Calendar, from_micros
 from rewards.errors import Finding
+from rewards.history import StoredHistory, decode_entry, describe_publication, encode_entry, find_damage, split_entries
 from rewards.manifest import Manifest
 from rewards.policy import BP, Policy
-from rewards.ports import Counts, Coverage, EpochInputs, EpochResult, Previous, RewardPool
+from rewards.ports import Counts, Coverage, EpochInputs, EpochResult, Previous, Publication, RewardPool
 from rewards.quality import HOUR_US, MINUTE_US
 from rewards.schemas import LATE, add_up
 from rewards.units import POOL_NAMES, POOLS, PROVIDER, UNITS_PER_E8, USER
@@ -301,3 +302,22 @@ def check_chain_state(manifest: Manifest, vault: VaultState) -> list[Finding]:
         for message, expected, observed in compared
         if expected != observed
     ]
+
+
+def check_history(stored: StoredHistory, origin: str, published: Sequence[Publication]) -> list[Finding]:
+    """The log gives every checkpoint that was written, and the final publications of the chain begin with it.
+
+    `origin` names the Vault, `published` is all that its chain shows as final, in order.
+    """
+    findings = find_damage(stored, origin)
+    logged = split_entries(stored.log)
+    for index, (entry, publication) in enumerate(zip(logged, published, strict=False)):
+        if entry != encode_entry(publication):
+            message = f"the chain has another publication than entry {index}"
+            texts = describe_publication(decode_entry(entry)), describe_publication(publication)
+            findings.append(Finding("history", message, *texts))
+            break
+    if len(published) < len(logged):
+        message = "the chain shows fewer final publications than were logged"
+        findings.append(Finding("history", message, f"{len(logged)} or more", str(len(published))))
+    return findings

@@ -52,6 +52,19 @@ class RootRecord:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """One `RootPublished` event: both hashes are 32 bytes, totals in base units; `revocations` is the Vault's count
+    before it."""
+
+    epoch: int
+    root: bytes
+    manifest_hash: bytes
+    provider_total: int
+    user_total: int
+    revocations: int
+
+
+@dataclass(frozen=True)
 class RewardPool:
     """Unpromised money of the Vault, in base units."""
 
@@ -273,6 +286,10 @@ class VaultReader(Protocol):
     def roots(self, last_block: int) -> Sequence[RootRecord]:
         """Every epoch ever published up to `last_block`, its state as of now, ascending by epoch, the live one of each
         epoch only."""
+        ...
+
+    def publications(self, last_block: int) -> Sequence[Publication]:
+        """Every publication up to `last_block`, revoked ones too, in the order of the chain."""
         ...
 
     def root_at(self, epoch: int, block: int | None = None) -> RootRecord | None: ...

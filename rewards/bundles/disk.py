@@ -84,7 +84,13 @@ def move_into_place(staging: Path, target: Path) -> None:
 
 def remove_leftovers(data: Path) -> None:
     """Remove what killed runs left aside under a data folder; only for who holds its lock."""
-    for pattern in (".rewards.duckdb.*.new*", "scratch/.*.new", "history/.*.new", "provenance/*/.*.new"):
+    for pattern in (
+        ".rewards.duckdb.*.new*",
+        "scratch/.*.new",
+        "history/.*.new",
+        "history/*/.*.new",
+        "provenance/*/.*.new",
+    ):
         for leftover in data.glob(pattern):
             try:
                 leftover.unlink(missing_ok=True)

@@ -59,7 +59,8 @@ class Endpoints(JSONBaseProvider):
         if method == SEND:
             return self._send(params)
         failure: Exception | None = None
-        for endpoint in self._awake():
+        awake = list(self._awake())
+        for endpoint in (*awake, *(one for one in self.endpoints if one not in awake)):
             try:
                 if method == CHAIN_ID and self._is_checked(endpoint):  # web3 asks before every other question
                     return {"jsonrpc": "2.0", "id": 0, "result": hex(self._chain_id)}

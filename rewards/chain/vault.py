@@ -15,7 +15,8 @@ from rewards.chain.pursuit import Patience
 from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError
-from rewards.ports import Block, Claim, Deposit, Receipt, RewardPool, RootRecord
+from rewards.history import encode_entry
+from rewards.ports import Block, Claim, Deposit, Publication, Receipt, RewardPool, RootRecord
 from rewards.units import POOL_NAMES, PROVIDER, Address, checksum, keccak, parse_address
 
 ROLES = ("none", "admin", "publisher", "attester", "guardian", "treasurer")
@@ -36,8 +37,7 @@ def publication_hash(
     epoch: int, root: bytes, manifest_hash: bytes, provider_total: int, user_total: int, revocations: int
 ) -> bytes:
     """What attesters confirm: the Vault's own hash over a publication (32 bytes)."""
-    numbers = (provider_total, user_total, revocations)
-    return keccak(epoch.to_bytes(32) + root + manifest_hash + b"".join(n.to_bytes(32) for n in numbers))
+    return keccak(encode_entry(Publication(epoch, root, manifest_hash, provider_total, user_total, revocations)))
 
 
 def encode_publish(
@@ -123,6 +123,18 @@ class Vault:
         epochs = {event["args"]["epoch"] for event in self._events(("RootPublished",), last_block)}
         records = (self.root_at(epoch, last_block) for epoch in sorted(epochs))
         return [record for record in records if record is not None and record.status != "revoked"]
+
+    def publications(self, last_block: int) -> Sequence[Publication]:
+        """Every publication up to `last_block`, revoked ones too, in the order of the chain."""
+        found, revocations = [], 0
+        for event in self._events(("RootPublished", "RootRevoked"), last_block):
+            if event["event"] == "RootRevoked":
+                revocations += 1
+                continue
+            args = event["args"]
+            hashes = bytes(args["root"]), bytes(args["manifestHash"])
+            found.append(Publication(args["epoch"], *hashes, args["providerTotal"], args["userTotal"], revocations))
+        return found
 
     def root_at(self, epoch: int, block: int | None = None) -> RootRecord | None:
         """The record of an epoch as it stands now (or stood after `block`), also a revoked one; None if there was none."""

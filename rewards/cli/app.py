@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rewards.cli import deployment, epochs, onchain
+from rewards.cli import deployment, epochs, history, onchain
 
 _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Epochs": {
@@ -22,6 +22,7 @@ _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "revoke": onchain.revoke,
         "resume": onchain.resume,
         "reconcile": onchain.reconcile,
+        "history": history.history,
     },
     "Claims": {"proof": onchain.proof, "claim": onchain.claim},
 }

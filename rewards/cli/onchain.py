@@ -7,6 +7,7 @@ import typer
 from rewards.cli.answers import describe_receipt, print_json, print_lines, state_amounts
 from rewards.cli.epochs import ask_chain, print_findings
 from rewards.cli.options import Account, AsJson, Data, Deployment, Epoch, Genesis, Inputs, MaybeEpoch, Policies, Verbose
+from rewards.cli.publication import print_plan, tell_owners
 from rewards.cli.stages import Stages
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Plan the publication of a sealed epoch's root, or with --apply send it by the publisher's key; twice is once."""
-    from rewards.cli.publication import print_plan
-    from rewards.jobs.chain import lock_signer, open_signer, open_vault
+    from rewards.jobs.chain import choose_author, lock_author, open_vault
     from rewards.jobs.publish import plan_publication, publish_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -36,14 +36,14 @@ def publish(
     settings = load_settings(data=data, deployment=deployment)
     workspace = Workspace(settings.data)
     with Stages(1, verbose=False) as stages:
-        signer, vault = open_signer(settings, "publisher"), open_vault(settings)
+        author, vault = choose_author(settings, "publisher", tell_owners), open_vault(settings)
         if plan:
             stages.report(f"ask every gate about epoch {epoch}")
-            planned = plan_publication(workspace, epoch, vault, signer.address, again)
+            planned = plan_publication(workspace, epoch, vault, author.address, again)
         else:
             stages.report(f"publish epoch {epoch}, and wait until it is final")
-            with lock_signer(signer, vault.chain_id):
-                outcome = publish_epoch(workspace, epoch, vault, signer, again)
+            with lock_author(author, vault.chain_id):
+                outcome = publish_epoch(workspace, epoch, vault, author, again)
     if plan:
         print_plan(planned, as_json)
     else:
@@ -54,7 +54,7 @@ def resume(data: Data = None, deployment: Deployment = None, as_json: AsJson = F
     """Finish every transaction that was signed here and is not final; without its key the same bytes are sent again."""
     from contextlib import ExitStack
 
-    from rewards.jobs.chain import lock_signer, open_configured, open_vault
+    from rewards.jobs.chain import lock_author, open_configured, open_vault
     from rewards.jobs.resume import resume_all
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -64,7 +64,7 @@ def resume(data: Data = None, deployment: Deployment = None, as_json: AsJson = F
         signers, vault = open_configured(settings), open_vault(settings)
         stages.report("finish what was begun, and wait until it is final")
         for signer in signers.values():
-            held.enter_context(lock_signer(signer, vault.chain_id))
+            held.enter_context(lock_author(signer, vault.chain_id))
         done = list(resume_all(Workspace(settings.data), vault, signers))
     if as_json:
         known = [
@@ -90,21 +90,21 @@ def attest(
 ) -> None:
     """Recompute a published epoch from inputs of one's own and confirm it with the attester's key."""
     from rewards.jobs.attest import attest_epoch
-    from rewards.jobs.chain import lock_signer, open_signer, open_vault
+    from rewards.jobs.chain import choose_author, lock_author, open_vault
     from rewards.jobs.prepare import run_settings, share_before
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
     settings = load_settings(data=data, inputs=inputs, genesis=genesis, policies=policies, deployment=deployment)
     with Stages(1, verbose) as stages:
-        signer, vault = open_signer(settings, "attester"), open_vault(settings)
+        author, vault = choose_author(settings, "attester", tell_owners), open_vault(settings)
 
         def report(stage: str) -> None:
             stages.report(stage, share_before(stage))
 
-        with lock_signer(signer, vault.chain_id):
+        with lock_author(author, vault.chain_id):
             bound = run_settings(settings, vault)
-            outcome = attest_epoch(Workspace(settings.data), bound, epoch, vault, signer, report)
+            outcome = attest_epoch(Workspace(settings.data), bound, epoch, vault, author, report)
     _print_chain_outcome(outcome, "attested", as_json)
 
 
@@ -144,7 +144,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Withdraw a root that is not active yet, with the guardian's key."""
-    from rewards.jobs.chain import lock_signer, open_signer, open_vault
+    from rewards.jobs.chain import choose_author, lock_author, open_vault
     from rewards.jobs.revoke import revoke_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -152,9 +152,9 @@ def revoke(
     settings = load_settings(data=data, deployment=deployment)
     with Stages(1, verbose=False) as stages:
         stages.report(f"revoke epoch {epoch}, and wait until it is final")
-        signer, vault = open_signer(settings, "guardian"), open_vault(settings)
-        with lock_signer(signer, vault.chain_id):
-            receipt = revoke_epoch(Workspace(settings.data), epoch, reason, vault, signer)
+        author, vault = choose_author(settings, "guardian", tell_owners), open_vault(settings)
+        with lock_author(author, vault.chain_id):
+            receipt = revoke_epoch(Workspace(settings.data), epoch, reason, vault, author)
     if as_json:
         print_json({"epoch": epoch, "reason": reason, "sent": describe_receipt(receipt)})
     else:

@@ -1,8 +1,17 @@
 """The plan of a publication, for people and for programs."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewards.cli.answers import print_json, print_lines, print_pairs, print_table, state_amounts
+from rewards.cli.answers import (
+    open_console,
+    print_json,
+    print_lines,
+    print_pairs,
+    print_table,
+    single_line,
+    state_amounts,
+)
 
 if TYPE_CHECKING:
     from rewards.jobs.publish import Mover, PublicationPlan
@@ -19,6 +28,14 @@ def print_plan(plan: "PublicationPlan", as_json: bool) -> None:
     else:
         _print_for_people(plan)
     refuse(f"publishing epoch {plan.manifest.epoch.number}", plan.findings)
+
+
+def tell_owners(path: Path, lines: list[str]) -> None:
+    """On stderr, while the command waits: what the owners of a Safe are asked to sign, and where its file is."""
+    console = open_console(stderr=True)
+    console.print(f"owners of the Safe must sign {single_line(str(path))} (import it into the Transaction Builder):")
+    for line in lines:
+        console.print(f"  {single_line(line)}")
 
 
 def _describe(plan: "PublicationPlan") -> dict[str, Any]:

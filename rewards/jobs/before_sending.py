@@ -6,6 +6,7 @@ from rewards import gates
 from rewards.bundles.store import Bundle
 from rewards.chain.vault import Vault
 from rewards.errors import Finding, RewardsError
+from rewards.jobs.history import check_history
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
@@ -23,6 +24,7 @@ def find_objections(workspace: Workspace, bundle: Bundle, vault: Vault, sender: 
         *check_sealed(workspace, manifest),
         *gates.check_chain_state(manifest, state),
         *gates.check_solvent(manifest, state),
+        *check_history(workspace, vault),
         *([] if again else check_not_revoked(vault, manifest)),
     ]
 

@@ -1,7 +1,7 @@
 """Settings to a connected Vault and to signers: the one place that reads keys."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rewards.chain.sender import Sender
 from rewards.chain.signers import LocalSigner, Signer
 from rewards.chain.vault import Vault
 from rewards.errors import UsageError
+from rewards.jobs.proposal import Author, SafeOwners
 from rewards.jobs.settings import Role, Settings
 from rewards.units import Address, checksum
 
@@ -111,13 +112,23 @@ def _open_kms(key_id: str) -> Signer:
     return KmsSigner(key_id)
 
 
+def choose_author(settings: Settings, role: Role, tell: Callable[[Path, list[str]], None]) -> Author:
+    """Who brings the transactions of a role about: its signer, or the owners of its Safe, who get a file under
+    `data/safe` that `tell` hears of. Raises as `open_signer`."""
+    safe = find_safe(settings, role)
+    return open_signer(settings, role) if safe is None else SafeOwners(safe, settings.data / "safe", tell)
+
+
 @contextmanager
-def lock_signer(signer: Signer, chain_id: int) -> Iterator[Signer]:
-    """The signer for this process alone while the block runs; StorageError naming the process of this machine that uses
-    the same key now."""
-    otherwise = f"the key of {checksum(signer.address)} on chain {chain_id} is in use"
-    with hold_key(name_lock(choose_locks(), chain_id, signer.address), otherwise):
-        yield signer
+def lock_author(author: Author, chain_id: int) -> Iterator[None]:
+    """A key for this process alone while the block runs; StorageError naming the process of this machine that uses the
+    same one now. A Safe needs none."""
+    if isinstance(author, SafeOwners):
+        yield
+        return
+    otherwise = f"the key of {checksum(author.address)} on chain {chain_id} is in use"
+    with hold_key(name_lock(choose_locks(), chain_id, author.address), otherwise):
+        yield
 
 
 def open_configured(settings: Settings) -> dict[Address, Signer]:

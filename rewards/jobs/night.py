@@ -3,12 +3,13 @@
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
 from rewards.epoch import Calendar, to_micros
 from rewards.errors import Finding, UsageError
 from rewards.jobs.chain import open_vault
+from rewards.jobs.history import extend_history
 from rewards.jobs.prepare import RunSettings, run_settings
+from rewards.jobs.proposal import Author
 from rewards.jobs.publish import ChainOutcome, publish_epoch
 from rewards.jobs.run import EpochOutcome, run_epochs
 from rewards.jobs.settings import Settings
@@ -47,20 +48,22 @@ def close_up_to(workspace: Workspace, run: RunSettings, last: int) -> Generator[
     yield from run_epochs(workspace, run, due or [last])
 
 
-def publish_up_to(workspace: Workspace, last: int, vault: Vault, signer: Signer) -> Iterator[ChainOutcome]:
+def publish_up_to(workspace: Workspace, last: int, vault: Vault, author: Author) -> Iterator[ChainOutcome]:
     """Finish every publication that was begun, then publish the epochs up to `last` that the Vault still lacks, in
-    order; what was done before is not told. The catalogue is up to date afterwards, also when nothing was left to do.
+    order; what was done before is not told. History and catalogue are up to date afterwards, also when nothing was left
+    to do.
 
     Raises what `publish_epoch` raises; a root that was revoked is not sent again.
     """
     for number in _find_begun(workspace, vault):
-        outcome = publish_epoch(workspace, number, vault, signer)
+        outcome = publish_epoch(workspace, number, vault, author)
         if outcome.receipt is not None:
             yield outcome
     with workspace.locked():
+        extend_history(workspace, vault)
         workspace.refresh_catalogue(workspace.find_published(vault))
     for number in range(vault.next_epoch(), last + 1):
-        yield publish_epoch(workspace, number, vault, signer)
+        yield publish_epoch(workspace, number, vault, author)
 
 
 def _find_begun(workspace: Workspace, vault: Vault) -> list[int]:

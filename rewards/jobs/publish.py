@@ -10,6 +10,7 @@ from rewards.chain.intent import Intent
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, ChainUnavailable, Disagreement, FeeAboveCap, Finding, refuse
 from rewards.jobs.before_sending import find_objections, is_of
+from rewards.jobs.history import extend_history
 from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.workspace import Workspace, now
@@ -57,6 +58,7 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, author: Autho
             )
             record = find_published(vault, manifest)
             if record is not None:
+                extend_history(workspace, vault)
                 workspace.refresh_catalogue(workspace.find_published(vault))
                 return ChainOutcome(record, receipt)
     raise ChainError(f"epoch {number} was sent, yet the Vault has no root of it; run the command again")

@@ -10,6 +10,7 @@ from rewards.chain.vault import Vault
 from rewards.errors import NotSigned, refuse
 from rewards.jobs.attest import is_attested
 from rewards.jobs.before_sending import find_objections
+from rewards.jobs.history import extend_history
 from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.publish import find_published
 from rewards.jobs.revoke import is_revoked
@@ -52,6 +53,7 @@ def resume_all(workspace: Workspace, vault: Vault, signers: Mapping[Address, Sig
             newest = Intents(workspace.ledger).open(vault.chain_id, sender)[-1]
             address = Address(sender)
             yield _resume(workspace, vault, newest, signers.get(address) or AbsentSigner(address))
+        extend_history(workspace, vault)
         if workspace.has_catalogue():
             workspace.refresh_catalogue(workspace.find_published(vault))
 

@@ -171,6 +171,9 @@ def test_deploy_to_paid_claims_and_a_revoked_root(network: Network) -> None:
     assert network("revoke", 1, "--reason", "the same", *on_chain).document["sent"] is None
     refused = network("publish", 1, "--apply", *on_chain, status=3)
     assert "this very root was revoked" in refused.err
+    logged = network("history", "--data", network.data, "--json").document["entries"]
+    assert [(one["epoch"], one["revocations"]) for one in logged] == [(0, 0), (1, 0)]
+    network("history", "--check", "--data", network.data)
     proven = network("proof", provider, "--data", network.data, "--deployment", network.record).document
     assert (proven["state"], {leaf["epoch"] for leaf in proven["claimables"]}) == ("active", {0})
     forbidden = network("attest", 1, *own, status=4)
