@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class RewardsError(Exception):
@@ -68,16 +69,29 @@ class StorageError(RewardsError):
     """The disk refused: full, read-only, or a file that another process holds."""
 
 
+class Severity(StrEnum):
+    """How bad a finding is: critical (money, or a step, is in question), warning (someone should look), note."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    NOTE = "note"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One typed disagreement with both values. `refuses` says whether it forbids the next step; `gate` is its runbook
-    line."""
+    line. What does not refuse is never critical: it is a note, unless it is given as a warning."""
 
     gate: str
     message: str
     expected: str
     observed: str
     refuses: bool = True
+    severity: Severity = Severity.CRITICAL
+
+    def __post_init__(self) -> None:
+        harmless = not self.refuses and self.severity == Severity.CRITICAL
+        object.__setattr__(self, "severity", Severity.NOTE if harmless else Severity(self.severity))
 
     def __str__(self) -> str:
         return f"{self.gate}: {self.message} (expected {self.expected}, observed {self.observed})"

@@ -84,6 +84,64 @@ class Claim:
     account: Address
     amount: int
     cumulative: int
+    log_index: int = 0
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Money that came into the Vault or left it other than by a claim: `kind` is fees, funding or withdrawal (whose
+    protocol amount is negative); base units."""
+
+    block_number: int
+    log_index: int
+    transaction: bytes
+    kind: str
+    protocol_amount: int
+    provider_amount: int
+    user_amount: int
+
+
+@dataclass(frozen=True)
+class RootEvent:
+    """One `RootPublished`, `RootAttested`, `RootRevoked` or `RootRetired`; `action` is publish, attest, revoke or retire.
+
+    Root, manifest hash (32 bytes) and totals (base units) are of a publication, `attester` of an attestation; else
+    null.
+    """
+
+    block_number: int
+    log_index: int
+    transaction: bytes
+    action: str
+    epoch: int
+    root: bytes | None = None
+    manifest_hash: bytes | None = None
+    provider_total: int | None = None
+    user_total: int | None = None
+    attester: Address | None = None
+
+
+@dataclass(frozen=True)
+class VaultEvents:
+    """What the Vault's logs say from block `first` to block `last`, both included, each kind in the chain's order."""
+
+    first: int
+    last: Block
+    claims: Sequence[Claim]
+    transfers: Sequence[Transfer]
+    root_events: Sequence[RootEvent]
+
+
+@dataclass(frozen=True)
+class VaultCounters:
+    """What a Vault's events up to a block add up to, or what it counts itself: `deposited` and `claimed` by pool, the
+    protocol's money (deposited less withdrawn), live roots, revocations. Base units."""
+
+    deposited: Mapping[int, int]
+    claimed: Mapping[int, int]
+    protocol: int
+    live_roots: int
+    revocations: int
 
 
 @dataclass(frozen=True)

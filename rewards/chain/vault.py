@@ -157,8 +157,8 @@ class Vault:
                 revoked.add(newest)
         return frozenset(revoked)
 
-    def next_epoch(self) -> int:
-        return int(self._call("nextEpoch"))
+    def next_epoch(self, block: int | None = None) -> int:
+        return int(self._call("nextEpoch", block=block))
 
     def pending_epoch(self) -> int | None:
         exists, epoch = self._call("pendingRoot")
@@ -168,8 +168,8 @@ class Vault:
         exists, epoch = self._call("latestActiveEpoch")
         return epoch if exists else None
 
-    def revocations(self) -> int:
-        return int(self._call("revocations"))
+    def revocations(self, block: int | None = None) -> int:
+        return int(self._call("revocations", block=block))
 
     def reward_pool(self, block: int | None = None) -> RewardPool:
         """The pools as they stand now, or stood after `block`."""
@@ -193,6 +193,9 @@ class Vault:
 
     def promised(self, pool: int) -> int:
         return int(self._call("promised", pool))
+
+    def deposited(self, pool: int, block: int | None = None) -> int:
+        return int(self._call("deposited", pool, block=block))
 
     def claimed_total(self, pool: int, block: int | None = None) -> int:
         return int(self._call("claimedTotal", pool, block=block))

@@ -32,7 +32,7 @@ from rewards.cli.options import (
     parse_epochs,
 )
 from rewards.cli.stages import Stages
-from rewards.errors import ChainError, Disagreement, RewardsError, UsageError
+from rewards.errors import ChainError, Disagreement, RewardsError, Severity, UsageError
 
 if TYPE_CHECKING:
     from rewards.chain.vault import Vault
@@ -204,15 +204,20 @@ def _end_in_disagreement(message: str) -> None:
     raise typer.Exit(Disagreement.exit_code)
 
 
+_MARKS = {Severity.CRITICAL: "✗", Severity.WARNING: "!", Severity.NOTE: "·"}
+
+
 def print_findings(findings: "Iterable[Finding]", as_json: bool, agreement: str) -> None:
-    """Findings of a comparison; leaves with status 6 when there are any."""
+    """Findings of a comparison with their severity; leaves with status 6 when any is critical."""
     found = list(findings)
+    critical = [f for f in found if f.severity is Severity.CRITICAL]
     if as_json:
-        print_json({"agrees": not found, "findings": [describe_finding(f) for f in found]})
+        print_json({"agrees": not critical, "findings": [describe_finding(f) for f in found]})
     else:
-        print_lines([f"✗ {finding_line(f)}" for f in found] or [f"✓ {agreement}"])
-    if found:
-        _end_in_disagreement(f"{len(found)} finding(s); see {describe_finding(found[0])['runbook']}")
+        lines = [f"{_MARKS[f.severity]} {f.severity}: {finding_line(f)}" for f in found]
+        print_lines([*lines, *([] if critical else [f"✓ {agreement}"])])
+    if critical:
+        _end_in_disagreement(f"{len(critical)} critical finding(s); see {describe_finding(critical[0])['runbook']}")
 
 
 def export(

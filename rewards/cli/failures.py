@@ -73,6 +73,7 @@ def describe_finding(finding: Finding) -> dict[str, Any]:
         "expected": finding.expected,
         "observed": finding.observed,
         "refuses": finding.refuses,
+        "severity": finding.severity,
         "runbook": runbook_line(finding.gate),
     }
 

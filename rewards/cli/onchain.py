@@ -242,12 +242,23 @@ def proof(
     print_json(ask_chain(settings, ask)[0])
 
 
-def reconcile(data: Data = None, deployment: Deployment = None, as_json: AsJson = False) -> None:
-    """Compare claims, pools and roots on the chain with what was sealed here."""
+def reconcile(
+    data: Data = None,
+    deployment: Deployment = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Forget what was read of the chain, and read it anew.")
+    ] = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare claims, pools, roots and transactions on the chain with what was sealed and signed here."""
     from rewards.jobs.chain import open_vault
     from rewards.jobs.reconcile import reconcile as compare
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
     settings = load_settings(data=data, deployment=deployment)
-    print_findings(compare(Workspace(settings.data), open_vault(settings)), as_json, "chain and bundles agree")
+    with Stages(1, verbose) as stages:
+        vault = open_vault(settings)
+        found = compare(Workspace(settings.data), vault, settings.log_range, from_start, stages.report)
+    print_findings(found, as_json, "chain and bundles agree")

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     chain_id: int | None = None
     deployment: Path | None = None
     confirmations: int = Field(default=64, ge=1)
+    log_range: int = Field(default=10_000, ge=1)
     max_fee_wei: int | None = Field(default=None, ge=1)
 
     deployer_key: SecretStr | None = None

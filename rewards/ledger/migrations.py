@@ -30,5 +30,31 @@ MIGRATIONS = (
         FROM intents;
     DROP TABLE intents;
     """,
+    # What was observed of the chain, up to a final block; how bad a finding is.
+    """
+    ALTER TABLE findings ADD COLUMN severity VARCHAR;
+    UPDATE findings SET severity = CASE WHEN refuses THEN 'critical' ELSE 'note' END;
+    CREATE TABLE observed_cursor (
+        chain_id VARCHAR NOT NULL, vault VARCHAR NOT NULL, block BIGINT NOT NULL, hash VARCHAR NOT NULL
+    );
+    CREATE TABLE observed_claims (
+        block BIGINT NOT NULL, log_index INTEGER NOT NULL, transaction VARCHAR NOT NULL, epoch BIGINT NOT NULL,
+        pool TINYINT NOT NULL, account VARCHAR NOT NULL, amount DECIMAL(38, 0) NOT NULL,
+        cumulative_amount DECIMAL(38, 0) NOT NULL, PRIMARY KEY (block, log_index)
+    );
+    CREATE TABLE observed_transfers (
+        block BIGINT NOT NULL, log_index INTEGER NOT NULL, transaction VARCHAR NOT NULL, kind VARCHAR NOT NULL,
+        protocol_amount DECIMAL(38, 0) NOT NULL, provider_amount DECIMAL(38, 0) NOT NULL,
+        user_amount DECIMAL(38, 0) NOT NULL, PRIMARY KEY (block, log_index)
+    );
+    CREATE TABLE observed_roots (
+        block BIGINT NOT NULL, log_index INTEGER NOT NULL, transaction VARCHAR NOT NULL, action VARCHAR NOT NULL,
+        epoch BIGINT NOT NULL, root VARCHAR, manifest VARCHAR, provider_total DECIMAL(38, 0),
+        user_total DECIMAL(38, 0), attester VARCHAR, PRIMARY KEY (block, log_index)
+    );
+    CREATE TABLE observed_breaks (
+        message VARCHAR NOT NULL, expected VARCHAR NOT NULL, observed VARCHAR NOT NULL, found_at TIMESTAMPTZ NOT NULL
+    );
+    """,
 )
 """Each runs once, in this order, in the transaction that finds it missing."""

@@ -151,7 +151,8 @@ class Ledger:
         with self.transaction() as connection:
             connection.execute("DELETE FROM findings WHERE epoch >= ? AND step = 'withdraw'", [number])
             connection.execute(
-                "INSERT INTO findings SELECT number, 'withdraw', 'chain state', ?, 'a live root', manifest, false, ? "
+                "INSERT INTO findings "
+                "SELECT number, 'withdraw', 'chain state', ?, 'a live root', manifest, false, ?, 'note' "
                 "FROM epochs WHERE number >= ?",
                 [message, now, number],
             )
@@ -163,8 +164,8 @@ class Ledger:
             connection.execute("DELETE FROM findings WHERE epoch = ? AND step = ?", [epoch, step])
             for f in findings:
                 connection.execute(
-                    "INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [epoch, step, f.gate, f.message, f.expected, f.observed, f.refuses, now],
+                    "INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [epoch, step, f.gate, f.message, f.expected, f.observed, f.refuses, now, f.severity],
                 )
 
     def findings(self) -> dict[int, list[Finding]]:
@@ -173,7 +174,7 @@ class Ledger:
             return {}
         with self.reading() as connection:
             rows = connection.execute(
-                "SELECT epoch, gate, message, expected, observed, refuses FROM findings ORDER BY ALL"
+                "SELECT epoch, gate, message, expected, observed, refuses, severity FROM findings ORDER BY ALL"
             ).fetchall()
         found: dict[int, list[Finding]] = {}
         for epoch, *rest in rows:

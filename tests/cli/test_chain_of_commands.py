@@ -158,6 +158,7 @@ def test_deploy_to_paid_claims_and_a_revoked_root(network: Network) -> None:
     after = network("proof", provider, "--data", network.data, "--deployment", network.record).document["claimables"][0]
     assert after["outstanding"] == "0"
     assert network("reconcile", *on_chain).document == {"agrees": True, "findings": []}
+    assert network("reconcile", *on_chain, "--from-start").document == {"agrees": True, "findings": []}
 
     network.deposit(vault, 1)
     network.set_time(START + 2 * DAY + 3600)
