@@ -5,7 +5,7 @@ from pathlib import Path
 from rewards.chain.client import Chain, connect
 from rewards.chain.deployment import deployment_path, read_deployment
 from rewards.chain.sender import Patience, Sender
-from rewards.chain.signers import LocalSigner, Signer
+from rewards.chain.signers import DigestSigner, LocalSigner, Signer
 from rewards.chain.vault import Vault
 from rewards.errors import UsageError
 from rewards.jobs.settings import Role, Settings
@@ -55,3 +55,14 @@ def open_signer(settings: Settings, role: Role) -> Signer:
             f"the keystore {keystore} cannot be read: {error.strerror}; mend REWARDS_{role.upper()}_KEYSTORE"
         ) from error
     return LocalSigner.from_keystore(text, settings.keystore_password)
+
+
+def open_digest_signer(settings: Settings, role: Role) -> DigestSigner:
+    """As `open_signer`; UsageError too where that signer signs nothing but transactions."""
+    signer = open_signer(settings, role)
+    if isinstance(signer, DigestSigner):
+        return signer
+    raise UsageError(
+        f"the signer {signer.address} signs transactions alone; print --typed-data, sign that in a wallet, and give "
+        "--signature"
+    )
