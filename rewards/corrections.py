@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -14,7 +14,7 @@ from rewards.errors import Finding, InputError
 from rewards.policy import CorrectionRules
 from rewards.schemas import CORRECTIONS
 from rewards.typed_data import Domain, Fields, hash_typed, recover_signer, show_typed
-from rewards.units import POOL_NAMES, POOLS, SUPPLY, UNITS_PER_CXPT, Address, format_cxpt
+from rewards.units import POOL_NAMES, POOLS, PROVIDER, SUPPLY, UNITS_PER_CXPT, USER, Address, format_cxpt
 
 FILE = "corrections.json"
 MAX_BYTES = 8 << 20
@@ -44,7 +44,7 @@ class Correction(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     epoch: Annotated[int, Field(ge=0, le=MAX_EPOCH)]
-    pool: Literal[1, 2]
+    pool: Annotated[int, Field(ge=PROVIDER, le=USER)]
     account_id: Annotated[str, Field(min_length=1, max_length=1000)]
     amount: Annotated[str, Field(max_length=39)]
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]

@@ -160,7 +160,7 @@ class CorrectionQueue:
 def read_correction(epoch: int, pool: int, account: str, units: int, reason: str) -> Correction:
     """A correction of checked values; UsageError naming the one that is wrong."""
     try:
-        return Correction(epoch=epoch, pool=pool, account_id=account, amount=str(units), reason=reason)  # type: ignore[arg-type]
+        return Correction(epoch=epoch, pool=pool, account_id=account, amount=str(units), reason=reason)
     except ValidationError as error:
         wrong = error.errors()[0]
     # Not as its cause: pydantic's error is in a cycle that Python cannot collect, and DuckDB then complains at the end.
