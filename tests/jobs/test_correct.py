@@ -14,9 +14,11 @@ from rewards.chain.embedded import EmbeddedChain
 from rewards.chain.sender import Patience, Sender
 from rewards.chain.vault import Vault
 from rewards.corrections import FILE, MAX_BYTES, SignedCorrection, encode_records, list_records
-from rewards.errors import Finding, GateRefused, InputError
+from rewards.errors import Finding, GateRefused, InputError, UsageError
+from rewards.jobs import chain
 from rewards.jobs.prepare import RunSettings
 from rewards.jobs.run import run_epochs
+from rewards.jobs.settings import Settings
 from rewards.jobs.verify import verify_epoch
 from rewards.jobs.workspace import Workspace
 from rewards.ports import VaultReader
@@ -303,3 +305,14 @@ def test_the_published_table_names_who_signed(nights: Nights, earner: str) -> No
     assert frame.select("signer", "signature").rows() == [(record.signer, record.signature)]
     assert nights.ask("SELECT signer FROM corrections") == [(record.signer,)]
     assert len(POOLS) == len(nights.ask("SELECT corrected FROM pools"))
+
+
+def test_a_signer_of_transactions_alone_is_told_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere:
+        address = STRANGER.address
+
+    monkeypatch.setattr(chain, "open_signer", lambda *_: Elsewhere())
+    with pytest.raises(UsageError, match="--typed-data"):
+        chain.open_digest_signer(Settings(), "corrector")
+    monkeypatch.setattr(chain, "open_signer", lambda *_: STRANGER)
+    assert chain.open_digest_signer(Settings(), "corrector") is STRANGER
