@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,14 @@ from rewards.corrections import (
     Records,
     SignedCorrection,
     check_corrections,
+    decode_records,
     encode_records,
     list_records,
 )
 from rewards.errors import Finding, UsageError, refuse
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
-from rewards.policy import policy_for
+from rewards.policy import DatedPolicy, policy_for
 from rewards.sources.folder import InputFolder, read_policies
 from rewards.typed_data import SIGNATURE_BYTES, Domain, recover_signer
 
@@ -80,12 +82,17 @@ class CorrectionQueue:
         with self.workspace.locked():
             self._require_open(correction.epoch)
             record = self._sign(correction, signer)
-            records = self._folder.corrections()
-            ours = [r for r in records if r.epoch == correction.epoch and r.content != record.content]
-            refuse("adding a correction", self._check([*ours, record], correction.epoch))
-            if record.content not in {r.content for r in records}:
-                write_file(self.path, encode_records([*records, record]))
+            # A copy of the same content goes: its signature may be damaged.
+            records = [*(r for r in self._folder.corrections() if r.content != record.content), record]
+            ours = [r for r in records if r.epoch == correction.epoch]
+            refuse("adding a correction", self._check(ours, correction.epoch))
+            self._write(records)
         return ListedCorrection(record.identify(self.domain), record, "waiting", None)
+
+    def _write(self, records: Records) -> None:
+        content = encode_records(records)
+        decode_records(content, str(self.path))  # a file beyond its limits would stop the night
+        write_file(self.path, content)
 
     def _require_open(self, epoch: int) -> None:
         if epoch < (first := self.next_epoch()):
@@ -103,24 +110,30 @@ class CorrectionQueue:
 
     def _check(self, records: Records, epoch: int) -> list[Finding]:
         """What the night will say, but for the Vault's limits, which it reads of the chain."""
-        policies = read_policies(self.settings.policies)
-        policy = policy_for(policies, self.settings.calendar.epoch(epoch).start.date()).policy
-        accounts = frozenset(self._folder.accounts()["account_id"].to_list())
-        return check_corrections(records, epoch, accounts, self.domain, policy.corrections, None)
+        policy = policy_for(self._policies, self.settings.calendar.epoch(epoch).start.date()).policy
+        return check_corrections(records, epoch, self._accounts, self.domain, policy.corrections, None)
+
+    @cached_property
+    def _policies(self) -> list[DatedPolicy]:
+        return read_policies(self.settings.policies)
+
+    @cached_property
+    def _accounts(self) -> frozenset[str]:
+        return frozenset(self._folder.accounts()["account_id"].to_list())
 
     def list_all(self) -> list[ListedCorrection]:
         """Every correction that waits or entered, by epoch."""
         listed = []
-        waiting = {record.content: record for record in self._folder.corrections()}
         for epoch in self.workspace.store.numbers():
             bundle = self.workspace.store.read(epoch)
             domain = bundle.manifest.chain.domain if bundle.manifest.chain else None
-            for record in list_records(bundle.corrections()):
-                waiting.pop(record.content, None)
-                listed.append(ListedCorrection(record.identify(domain), record, "entered", None))
-        for epoch in sorted({record.epoch for record in waiting.values()}):
-            listed += self._judge([record for record in waiting.values() if record.epoch == epoch], epoch)
-        return sorted(listed, key=lambda one: one.record.content)
+            records = list_records(bundle.corrections())
+            listed += [ListedCorrection(record.identify(domain), record, "entered", None) for record in records]
+        entered = {one.record.content for one in listed}
+        waiting = {record for record in self._folder.corrections() if record.content not in entered}
+        for epoch in sorted({record.epoch for record in waiting}):
+            listed += self._judge([record for record in waiting if record.epoch == epoch], epoch)
+        return sorted(listed, key=lambda one: (one.record.content, one.record.signer, one.record.signature))
 
     def _judge(self, records: Records, epoch: int) -> list[ListedCorrection]:
         """Where records of one epoch stand that did not enter; a fault of all together is a fault of each."""
@@ -142,9 +155,10 @@ class CorrectionQueue:
         """Take back one that has not entered, by its id or a beginning of it that no other has; UsageError otherwise."""
         with self.workspace.locked():
             found = [one for one in self.list_all() if one.id.startswith(given.lower())]
-            if len(given) < SHORTEST_ID or len(found) != 1:
+            names = {one.id for one in found}
+            if len(given) < SHORTEST_ID or len(names) != 1:
                 raise UsageError(
-                    f"{given!r} names {len(found)} corrections; give an id that `rewards correct list` shows, or the first "
+                    f"{given!r} names {len(names)} corrections; give an id that `rewards correct list` shows, or the first "
                     f"{SHORTEST_ID} characters of it or more"
                 )
             if found[0].state == "entered":
@@ -153,7 +167,7 @@ class CorrectionQueue:
                     "can change that"
                 )
             left = [r for r in self._folder.corrections() if r.content != found[0].record.content]
-            write_file(self.path, encode_records(left))
+            self._write(left)
         return found[0]
 
 

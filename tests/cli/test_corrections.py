@@ -10,6 +10,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
+from rewards import corrections
 from rewards.corrections import FILE, decode_records
 from rewards.jobs.run import run_epochs
 from rewards.jobs.workspace import Workspace
@@ -83,6 +84,32 @@ def test_the_same_correction_twice_is_one(rewards: Rewards, network: Path, accou
     assert _add(rewards, account, "0.000002").status == 3  # another amount for the same reason
     assert _add(rewards, account, "0.000002", reason="rows lost, the rest").status == 0
     assert len(decode_records((network / FILE).read_bytes(), FILE)) == 2
+
+
+def test_a_damaged_copy_is_shown_and_goes_when_it_is_signed_again(
+    rewards: Rewards, network: Path, account: str
+) -> None:
+    good = sign(1, 1, account, 10**12, "rows lost")
+    keep(network, good, good.model_copy(update={"signature": "0x" + "00" * 65}))
+    listed = rewards("correct", "list", "--json").document["corrections"]
+    assert sorted(one["state"] for one in listed) == ["refused", "waiting"]
+    assert rewards("run", "--epochs", "1").status == 3
+    assert _add(rewards, account).status == 0
+    assert list(decode_records((network / FILE).read_bytes(), FILE)) == [good]
+    keep(network, good, good.model_copy(update={"signature": "0x" + "00" * 65}))
+    assert rewards("correct", "remove", listed[0]["id"]).status == 0
+    assert (network / FILE).read_bytes() == b"[]\n"
+
+
+def test_a_file_that_is_full_takes_no_more(
+    rewards: Rewards, network: Path, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _add(rewards, account).status == 0
+    before = (network / FILE).read_bytes()
+    monkeypatch.setattr(corrections, "MAX_RECORDS", 1)
+    said = _add(rewards, account, reason="another")
+    assert (said.status, "the limit is 1" in said.error) == (5, True)
+    assert (network / FILE).read_bytes() == before
 
 
 MISUSED = {
