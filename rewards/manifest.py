@@ -15,6 +15,7 @@ from rewards.epoch import Epoch, from_micros, to_micros
 from rewards.errors import Disagreement, UsageError
 from rewards.ports import Block, Counts, EpochResult, PoolTotals
 from rewards.schemas import NOT_EARNING_REASONS, QUARANTINE_REASONS
+from rewards.typed_data import Domain
 from rewards.units import POOL_NAMES, POOLS, ZERO_ROOT, Address, parse_address, parse_root
 
 FORMAT = "cxpt-epoch-1"
@@ -51,6 +52,11 @@ class ChainFacts:
     limits: Mapping[int, int]
     reference_block: Block
     first_epoch: int = 0
+
+    @property
+    def domain(self) -> Domain:
+        """What corrections of the epoch are signed for."""
+        return Domain(self.chain_id, self.vault)
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,20 @@ class Pools(_Section):
     hold_epochs: Annotated[int, Field(gt=0)]
 
 
+class CorrectionRules(_Section):
+    """Whose corrections enter an epoch, and the most that those of one epoch may come to, credits and debts of both pools
+    added up without their signs."""
+
+    signers: tuple[Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")], ...] = ()
+    epoch_limit_cxpt: Annotated[int, Field(ge=0, le=10**9)] = 0
+
+    @model_validator(mode="after")
+    def _limit_for_signers(self) -> Self:
+        if self.signers and not self.epoch_limit_cxpt:
+            raise ValueError("corrections.signers are named, but corrections.epoch_limit_cxpt is 0; give their limit")
+        return self
+
+
 class Policy(_Section):
     """Every number that a ruleset reads. Frozen; compare by value."""
 
@@ -138,6 +152,7 @@ class Policy(_Section):
     referral: Referral
     caps: Caps
     pools: Pools
+    corrections: CorrectionRules = CorrectionRules()
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

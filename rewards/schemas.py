@@ -338,11 +338,20 @@ STATE = Table(
 
 CORRECTIONS = Table(
     "corrections",
-    {"pool": pl.Int8, "account_id": pl.String, "amount": MONEY, "reason": pl.String},
-    key=("pool", "account_id", "reason"),
+    {
+        "epoch": pl.Int64,
+        "pool": pl.Int8,
+        "account_id": pl.String,
+        "amount": MONEY,
+        "reason": pl.String,
+        "signer": pl.String,
+        "signature": pl.String,
+    },
+    key=("epoch", "pool", "account_id", "reason"),
     checks={"pool": pa.Check.isin([1, 2]), "reason": pa.Check.str_length(min_value=1)},
 )
-"""Signed amounts that enter an epoch: positive ones are credited, negative ones become debt."""
+"""Signed amounts that enter an epoch: positive ones are credited, negative ones become debt. `signer` and `signature`
+(65 bytes) are `0x` and lower-case hex; `rewards.corrections` says what is signed."""
 
 PUBLISHED = (
     ACCOUNTS,

@@ -68,6 +68,12 @@ def test_the_shipped_policy_says_what_the_page_says() -> None:
         ("hold_epochs = 180", "hold_epochs = 0", "pools.hold_epochs"),
         ("quarantine_limit_bp = 100", "quarantine_limit_bp = 10001", "rows.quarantine_limit_bp"),
         ("min_heartbeats = 24", "min_heartbeats = 0", "uptime.min_heartbeats"),
+        ("signers = []", 'signers = ["0x12"]', "corrections.signers"),
+        ("signers = []", "signers = [5]", "corrections.signers"),
+        ("signers = []", f'signers = ["0x{"ab" * 20}"]', "epoch_limit_cxpt is 0"),
+        ("epoch_limit_cxpt = 0", "epoch_limit_cxpt = -1", "corrections.epoch_limit_cxpt"),
+        ("epoch_limit_cxpt = 0", "epoch_limit_cxpt = 1000000001", "corrections.epoch_limit_cxpt"),
+        ("epoch_limit_cxpt = 0", "epoch_limit_cxpt = 1.5", "corrections.epoch_limit_cxpt"),
         ("floor_bp = 8000", "floor_bp = 0", "uptime.floor_bp"),
         ("min_fee_e8 = 10_000", "min_fee_e8 = 0", "loyalty.min_fee_e8"),
         ("epochs = 7", "epochs = 0", "demand.epochs"),
@@ -175,3 +181,9 @@ def test_a_digest_is_of_the_bytes() -> None:
         DatedPolicy(date(2026, 1, 1), POLICY, b"").digest
         == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )
+
+
+def test_nobody_signs_corrections_unless_the_policy_says_so() -> None:
+    assert (POLICY.corrections.signers, POLICY.corrections.epoch_limit_cxpt) == ((), 0)
+    older = SOURCE[: SOURCE.index("[corrections]")]
+    assert parse_policy(older.encode(), "2026-01-01.toml") == POLICY

@@ -212,8 +212,11 @@ def deposits_frame(epoch: Epoch, deposits: Sequence[tuple[int, int]]) -> pl.Data
 
 
 def corrections_frame(corrections: Sequence[tuple[int, str, int]]) -> pl.DataFrame:
-    """`schemas.CORRECTIONS` from (pool, account id, signed amount)."""
-    rows = [(pool, account, amount, f"reason {i}") for i, (pool, account, amount) in enumerate(corrections)]
+    """`schemas.CORRECTIONS` from (pool, account id, signed amount); the computation asks for no signature."""
+    rows = [
+        (0, pool, account, amount, f"reason {i}", "0x" + "00" * 20, "0x" + "00" * 65)
+        for i, (pool, account, amount) in enumerate(corrections)
+    ]
     return pl.DataFrame(rows, schema=dict(CORRECTIONS.columns), orient="row")
 
 

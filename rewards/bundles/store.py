@@ -2,21 +2,19 @@
 
 import hashlib
 import io
-import json
 import mmap
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 
 from rewards.bundles.disk import move_file, move_into_place, stage_folder, write_file
+from rewards.corrections import FILE, decode_records, encode_records, list_records, tabulate_records
 from rewards.errors import Disagreement, InputError
-from rewards.manifest import FILES, Manifest, parse_manifest, require_shallow
-from rewards.schemas import CORRECTIONS, PUBLISHED, Table
+from rewards.manifest import FILES, Manifest, parse_manifest
+from rewards.schemas import PUBLISHED, Table
 
 ROW_GROUP = 1 << 17
 TABLES = {f"{table.name}.parquet": table for table in PUBLISHED}
@@ -33,31 +31,20 @@ def encode_frame(table: Table, frame: pl.DataFrame) -> bytes:
 
 
 def encode_corrections(frame: pl.DataFrame) -> bytes:
-    """Corrections as JSON lines of one array, amounts as decimal strings."""
-    rows = CORRECTIONS.arrange(frame).with_columns(pl.col("amount").cast(pl.String)).to_dicts()
-    return (json.dumps(rows, sort_keys=True, separators=(",", ":")) + "\n").encode()
+    """`schemas.CORRECTIONS` as the canonical file."""
+    return encode_records(list_records(frame))
 
 
 def decode_corrections(content: bytes) -> pl.DataFrame:
     """The corrections of `corrections.json`; raises InputError where the file is not what `encode_corrections`
     writes."""
     try:
-        require_shallow(content)
-        rows = [{**row, "amount": _read_amount(row["amount"])} for row in json.loads(content)]
-        frame = CORRECTIONS.check(pl.DataFrame(rows, schema=dict(CORRECTIONS.columns)), "corrections.json")
-    except (ValueError, LookupError, TypeError, RecursionError, pl.exceptions.PolarsError) as error:
-        raise InputError(
-            f"corrections.json is not a list of corrections: {error!r}; get the published file again"
-        ) from error
+        frame = tabulate_records(decode_records(content, FILE))
+    except InputError as error:
+        raise InputError(f"{error}; get the published file again") from error
     if encode_corrections(frame) != content:
-        raise InputError("corrections.json is not in its canonical form; get the published file again")
+        raise InputError(f"{FILE} is not in its canonical form; get the published file again")
     return frame
-
-
-def _read_amount(text: str) -> Decimal:
-    if not re.fullmatch(r"-?[0-9]{1,38}", text):
-        raise ValueError(f"amount {text!r}")
-    return Decimal(text)
 
 
 @dataclass(frozen=True)
@@ -96,7 +83,7 @@ class Bundle:
 
     def corrections(self) -> pl.DataFrame:
         """The corrections that entered the epoch; raises Disagreement as `frame` does."""
-        content = self.content("corrections.json")
+        content = self.content(FILE)
         try:
             return decode_corrections(content)
         except InputError as error:

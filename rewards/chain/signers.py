@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_typing import Hash32
 from pydantic import SecretBytes, SecretStr
 
 from rewards.errors import UsageError
@@ -20,6 +21,18 @@ class Signer(Protocol):
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
         """The signed raw bytes of a transaction with every field filled in."""
+        ...
+
+
+@runtime_checkable
+class DigestSigner(Protocol):
+    """An account that signs 32 bytes as they are, such as the digest of typed data."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """The signature as r, s and v (27 or 28), 65 bytes, with the s of the lower half of the curve."""
         ...
 
 
@@ -53,6 +66,9 @@ class LocalSigner:
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
         return bytes(self._account.sign_transaction(dict(transaction)).raw_transaction)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        return bytes(self._account.unsafe_sign_hash(Hash32(digest)).signature)
 
     def __repr__(self) -> str:
         return f"LocalSigner({self._address})"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rewards.cli import deployment, epochs, history, onchain
+from rewards.cli import corrections, deployment, epochs, history, onchain
 
 _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Epochs": {
@@ -56,3 +56,5 @@ def rewards(
 for _panel, _commands in _GROUPS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(_command)
+
+app.add_typer(corrections.app, name="correct", rich_help_panel="Epochs")

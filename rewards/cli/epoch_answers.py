@@ -48,9 +48,26 @@ def print_outcome(outcome: "EpochOutcome") -> None:
             f"epoch {manifest.epoch.number} sealed: {root}, {manifest.leaves} leaves",
             f"  {rows}",
             f"  earned {earned}; {bound}",
+            *_tell_corrections(manifest),
             *(f"  note: {finding_line(f)}" for f in outcome.findings),
         ]
     )
+
+
+def _tell_corrections(manifest: "Manifest") -> list[str]:
+    """A line where corrections credited something or debts were paid."""
+    from rewards.units import POOL_NAMES, POOLS, format_cxpt
+
+    told = [
+        f"{format_cxpt(units)} CXPT {POOL_NAMES[pool]} {what}"
+        for pool in POOLS
+        for what, units in (
+            ("credited by corrections", manifest.totals[pool].corrected),
+            ("withheld for debts", manifest.totals[pool].withheld),
+        )
+        if units
+    ]
+    return [f"  {', '.join(told)}"] if told else []
 
 
 def _sum(counts: Mapping[str, int]) -> int:

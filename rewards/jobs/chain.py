@@ -10,7 +10,7 @@ from rewards.chain.deployment import deployment_path, read_deployment
 from rewards.chain.locks import hold_key
 from rewards.chain.pursuit import Patience
 from rewards.chain.sender import Sender
-from rewards.chain.signers import LocalSigner, Signer
+from rewards.chain.signers import DigestSigner, LocalSigner, Signer
 from rewards.chain.vault import Vault
 from rewards.errors import UsageError
 from rewards.jobs.proposal import Author, SafeOwners
@@ -152,3 +152,14 @@ def choose_locks() -> Path:
             "this user has no home folder for locks; set XDG_STATE_HOME to a folder of this user"
         ) from None
     return home / "cxpt-rewards" / "locks"
+
+
+def open_digest_signer(settings: Settings, role: Role) -> DigestSigner:
+    """As `open_signer`; UsageError too where that signer signs nothing but transactions."""
+    signer = open_signer(settings, role)
+    if isinstance(signer, DigestSigner):
+        return signer
+    raise UsageError(
+        f"the signer {signer.address} signs transactions alone; print --typed-data, sign that in a wallet, and give "
+        "--signature"
+    )

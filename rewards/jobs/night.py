@@ -96,6 +96,8 @@ def tabulate_epoch(outcome: EpochOutcome) -> Table:
         amounts = {
             "pool": books.pool,
             "allocated": books.allocated,
+            "credited by corrections": books.corrected,
+            "withheld for debts": books.withheld,
             "claimable in all": books.claimables,
             "held": books.held,
             "carry-over": books.carry_over,

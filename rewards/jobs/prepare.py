@@ -16,6 +16,7 @@ from rewards import gates
 from rewards.agreement import check_reference
 from rewards.bundles.store import encode_corrections, encode_frame, encode_parquet
 from rewards.compute import compute_epoch
+from rewards.corrections import Records, check_corrections, list_records, tabulate_records
 from rewards.distribution import add_wallets
 from rewards.epoch import Calendar, Epoch
 from rewards.errors import ChainError, Disagreement, Finding, InputError, UsageError
@@ -30,7 +31,6 @@ from rewards.schemas import (
     ACCOUNTS,
     ALLOCATIONS,
     CLAIMABLES,
-    CORRECTIONS,
     DEPOSITS,
     HEARTBEATS_ROLLUP,
     PROVISION_SCORES,
@@ -188,6 +188,7 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
         settings.engine, settings.spark_master, settings.memory, settings.spill, settings.threads, scratch, report
     )
     payable = add_wallets(accounts, forbidden)
+    corrections, corrected = _take_corrections(workspace, folder, number, accounts, facts, policy.policy)
 
     def read(e: Epoch, counted_before: Sequence[Path]) -> RollUp:
         nonlocal reading
@@ -204,7 +205,7 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
         accounts=accounts,
         provisions=provisions,
         deposits=_since(deposits, before),
-        corrections=CORRECTIONS.empty(),
+        corrections=corrections,
         forbidden=forbidden,
         limits=facts.limits if facts else None,
     )
@@ -225,10 +226,44 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     )
 
     clock("gates")
-    findings = _ask_gates(inputs, result, previous, roll_up, deposits, settings.calendar, policy.policy)
+    findings = [*corrected, *_ask_gates(inputs, result, previous, roll_up, deposits, settings.calendar, policy.policy)]
     digests = {str(f.path.relative_to(settings.inputs)): f.digest for f in (*usage, *heartbeats)}
     provenance = _provenance(roll_up, digests | folder.digests, clock.seconds, settings.engine)
     return Prepared(inputs, result, roll_up, policy, manifest, files, findings, provenance)
+
+
+def _take_corrections(
+    workspace: Workspace,
+    folder: InputFolder,
+    number: int,
+    accounts: pl.DataFrame,
+    facts: ChainFacts | None,
+    policy: Policy,
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """The epoch's corrections and what the gate says of them. Where one is refused, none is computed with."""
+    records = folder.corrections()
+    ours = [record for record in records if record.epoch == number]
+    known = frozenset(accounts["account_id"].to_list()) if ours else frozenset()
+    domain, limits = (facts.domain, facts.limits) if facts else (None, None)
+    findings = check_corrections(ours, number, known, domain, policy.corrections, limits)
+    taken = () if findings else ours
+    return tabulate_records(taken), [*findings, *_note_missed(workspace, records, number)]
+
+
+def _note_missed(workspace: Workspace, records: Records, number: int) -> list[Finding]:
+    """Notes on corrections that name an epoch which was sealed without them: they never enter."""
+    notes = []
+    for epoch in sorted({record.epoch for record in records if record.epoch < number}):
+        if not workspace.store.has(epoch):  # of an earlier Vault, or archived
+            continue
+        entered = {record.content for record in list_records(workspace.store.read(epoch).corrections())}
+        missed = sorted({r.content for r in records if r.epoch == epoch} - entered)
+        notes += [
+            Finding("correction", f"a correction of {account!r} came after its epoch was sealed; sign it for a later one",
+                    f"an epoch from {number} on", f"{epoch}: {reason}", refuses=False)
+            for _, _, account, reason, _ in missed
+        ]  # fmt: skip
+    return notes
 
 
 def _ask_gates(

@@ -28,7 +28,7 @@ POLICIES = Path(__file__).resolve().parents[2] / "data" / "policies"
 GENESIS = datetime(2026, 1, 7, tzinfo=UTC)
 
 EngineName = Literal["duckdb", "spark"]
-Role = Literal["deployer", "publisher", "attester", "guardian", "claimer"]
+Role = Literal["deployer", "publisher", "attester", "guardian", "claimer", "corrector"]
 
 PREFIX = "REWARDS_"
 FROM_ENVIRONMENT_ALONE = ("REWARDS_CONFIG", "REWARDS_TRACEBACK")
@@ -71,11 +71,13 @@ class Settings(BaseSettings):
     attester_key: SecretStr | None = None
     guardian_key: SecretStr | None = None
     claimer_key: SecretStr | None = None
+    corrector_key: SecretStr | None = None
     deployer_keystore: Path | None = None
     publisher_keystore: Path | None = None
     attester_keystore: Path | None = None
     guardian_keystore: Path | None = None
     claimer_keystore: Path | None = None
+    corrector_keystore: Path | None = None
     keystore_password: SecretStr | None = None
     keystore_password_file: Path | None = None
     deployer_kms_key: str | None = None

@@ -10,6 +10,7 @@ from rewards import gates
 from rewards.agreement import check_reference
 from rewards.bundles.store import Bundle, BundleStore
 from rewards.compute import compute_epoch
+from rewards.corrections import check_corrections, list_records
 from rewards.errors import Disagreement, RewardsError
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
@@ -185,10 +186,7 @@ def _compare_all(
         _check_counts(bundle, inputs),
         _check_deposits(manifest, before, inputs.deposits),
         _check_judgement(manifest, inputs, policy),
-        Check(
-            "corrections",
-            f"corrections: {inputs.corrections.row(0)}; none is known" if inputs.corrections.height else None,
-        ),
+        _check_corrections(manifest, inputs, policy),
     ]
 
 
@@ -241,6 +239,14 @@ def _check_judgement(manifest: Manifest, inputs: EpochInputs, policy: Policy) ->
             f"the policy of {manifest.policy_since} rules no epoch that starts {manifest.epoch.start.date()}"
         )
     return Check("quality, funding and policy", problems[0] if problems else None)
+
+
+def _check_corrections(manifest: Manifest, inputs: EpochInputs, policy: Policy) -> Check:
+    """Every correction is signed for this epoch, chain and Vault by one whom the bundle's policy names."""
+    records, accounts = list_records(inputs.corrections), frozenset(inputs.accounts["account_id"].to_list())
+    domain, rules = manifest.chain.domain if manifest.chain else None, policy.corrections
+    findings = check_corrections(records, manifest.epoch.number, accounts, domain, rules, inputs.limits)
+    return Check("corrections", str(findings[0]) if findings else None)
 
 
 def _check_deposits(manifest: Manifest, before: Manifest | None, deposits: pl.DataFrame) -> Check:

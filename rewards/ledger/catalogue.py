@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from rewards import corrections
 from rewards.errors import StorageError, UsageError
 from rewards.manifest import Manifest
 from rewards.units import POOL_NAMES
@@ -86,6 +87,15 @@ def _fill(connection: duckdb.DuckDBPyConnection, epochs: Sequence[tuple[Manifest
         if parts:
             connection.execute(f"CREATE VIEW {name} AS " + " UNION ALL ".join(parts))
             connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
+    debts = [
+        f"SELECT {manifest.epoch.number} AS epoch, pool, id AS account_id, amount "
+        f"FROM read_parquet('{_escape(folder / 'state.parquet')}') WHERE kind = 'debt'"
+        for manifest, folder in epochs
+    ]
+    if debts:
+        connection.execute("CREATE VIEW debts AS " + " UNION ALL ".join(debts))
+        connection.execute("COMMENT ON VIEW debts IS 'what accounts still owe after each epoch, in base units'")
+    _fill_corrections(connection, [folder for _, folder in epochs])
 
 
 def _escape(path: Path) -> str:
@@ -94,6 +104,25 @@ def _escape(path: Path) -> str:
     if pattern is not None:
         raise UsageError(f"{text} holds {pattern!r}, which DuckDB takes for a pattern; give another --data folder")
     return text.replace("'", "''")
+
+
+def _fill_corrections(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    connection.execute(
+        "CREATE TABLE corrections (epoch INTEGER, pool TINYINT, account_id VARCHAR, amount DECIMAL(38, 0), "
+        "reason VARCHAR, signer VARCHAR)"
+    )
+    for folder in folders:
+        path = folder / corrections.FILE
+        rows = [
+            (r.epoch, r.pool, r.account_id, r.amount, r.reason, r.signer)
+            for r in corrections.decode_records(path.read_bytes(), str(path))
+        ]
+        if rows:
+            connection.executemany("INSERT INTO corrections VALUES (?, ?, ?, CAST(? AS DECIMAL(38, 0)), ?, ?)", rows)
+    connection.execute(
+        "COMMENT ON TABLE corrections IS 'signed changes that entered each epoch, in base units: above 0 credited, below 0 "
+        "made a debt; why, and who signed'"
+    )
 
 
 def _fill_books(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]) -> None:

@@ -1,5 +1,5 @@
 """An export in a folder: `usage_records/` and `heartbeats/` by day of arrival, `accounts`, `provisions`, `deposits` as
-single files."""
+single files, and `corrections.json`, if there is one."""
 
 import hashlib
 import json
@@ -11,6 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from rewards import corrections
+from rewards.corrections import Records, decode_records
 from rewards.epoch import DAY_US, to_micros
 from rewards.errors import InputError
 from rewards.policy import DatedPolicy, check_succession, parse_policy
@@ -69,6 +71,19 @@ class InputFolder:
                     f"{protocol}, {provider}, {user}, each 0 or more; mend the row"
                 )
         return frame.sort("deposited_at", "block_number")
+
+    def corrections(self) -> Records:
+        """The signed corrections of `corrections.json`, of whichever epochs; none where there is no such file."""
+        path = self.folder / corrections.FILE
+        try:
+            with path.open("rb") as file:
+                content = file.read(corrections.MAX_BYTES + 1)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}; mend it") from error
+        self.digests[path.name] = hashlib.sha256(content).hexdigest()
+        return decode_records(content, str(path))
 
     def _feed(self, name: str) -> list[FeedFile]:
         folder = self.folder / name

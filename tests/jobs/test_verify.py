@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from rewards.bundles.store import Bundle, BundleStore
 from rewards.compute import compute_epoch
+from rewards.corrections import encode_records, tabulate_records
 from rewards.errors import Disagreement, InputError
 from rewards.jobs.before_sending import check_bundle, check_sealed
 from rewards.jobs.claims import find_claimables
@@ -30,7 +30,6 @@ from rewards.schemas import (
     ACCOUNTS,
     ALLOCATIONS,
     CLAIMABLES,
-    CORRECTIONS,
     DEPOSITS,
     HEARTBEATS_ROLLUP,
     MONEY,
@@ -39,7 +38,9 @@ from rewards.schemas import (
     ROLLUP,
     STATE,
 )
+from rewards.units import SUPPLY
 from tests.bundles.forge import POLICIES, add_unit, encode_changed, reseal, seal_sample, settings_for
+from tests.signed import sign
 
 
 @pytest.fixture(scope="module")
@@ -204,8 +205,8 @@ def _bind(manifest: dict[str, Any]) -> None:
     manifest["reference_block"] = {"hash": "0x" + "00" * 32, "number": 1, "timestamp": 1}
 
 
-def _correct(amount: bytes) -> Forgery:
-    content = b'[{"account_id":"a","amount":"' + amount + b'","pool":1,"reason":"r"}]\n'
+def _correct(units: int, account: str = "a") -> Forgery:
+    content = encode_records([sign(1, 1, account, units)])
     return lambda bundle: reseal(bundle.folder, {"corrections.json": content})
 
 
@@ -247,8 +248,8 @@ FOUND: dict[str, tuple[Forgery, str]] = {
     "no inputs": (lambda b: reseal(b.folder, {"rollup.parquet": b""}), "recomputation"),
     "no tree": (lambda b: reseal(b.folder, {"tree.bin": b""}), "claim tree file"),
     "no corrections": (lambda b: reseal(b.folder, {"corrections.json": b"{}"}), "recomputation"),
-    "a correction": (_correct(b"1"), "totals"),
-    "a correction beyond all bounds": (_correct(b"9" * 38), "recomputation"),
+    "a correction": (_correct(1), "totals"),
+    "a correction beyond the pool": (_correct(SUPPLY), "recomputation"),
     "a table of another kind": (
         lambda b: reseal(b.folder, {"claimables.parquet": b.content("scores.parquet")}), "recomputation",
     ),
@@ -407,9 +408,9 @@ def _recompute_all(bundle: Bundle, before: Bundle, change: Callable[[EpochInputs
     )
 
 
-def _credit(inputs: EpochInputs) -> EpochInputs:
-    rows = [(1, inputs.accounts["account_id"][0], Decimal(10**15), "thanks")]
-    return replace(inputs, corrections=pl.DataFrame(rows, schema=dict(CORRECTIONS.columns), orient="row"))
+def _credit(inputs: EpochInputs, **changed: Any) -> EpochInputs:
+    record = sign(1, 1, inputs.accounts["account_id"][0], 10**15).model_copy(update=changed)
+    return replace(inputs, corrections=tabulate_records([record]))
 
 
 def _weigh(inputs: EpochInputs) -> EpochInputs:
@@ -438,7 +439,9 @@ WHOLE: dict[str, tuple[Callable[[EpochInputs, Bundle], EpochInputs], str]] = {
     "more ok than heartbeats": (
         lambda i, _: replace(i, heartbeats=i.heartbeats.with_columns(ok=pl.col("heartbeats") * 1000)), "row counts",
     ),
-    "a correction that nobody made": (lambda i, _: _credit(i), "corrections"),
+    "a correction by one whom the policy does not name": (lambda i, _: _credit(i), "corrections"),
+    "a correction that nobody signed": (lambda i, _: _credit(i, signature="0x" + "00" * 65), "corrections"),
+    "a correction of another epoch": (lambda i, _: _credit(i, epoch=0), "corrections"),
 }  # fmt: skip
 
 

@@ -1,0 +1,186 @@
+"""The correct commands: add, list and remove signed corrections."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rewards.cli.answers import print_json, print_lines, print_table, single_line, state_amounts
+from rewards.cli.options import AsJson, Data, Deployment, Genesis, Inputs, Policies
+from rewards.errors import UsageError
+
+if TYPE_CHECKING:
+    from rewards.corrections import Correction
+    from rewards.jobs.correct import CorrectionQueue, ListedCorrection
+
+app = typer.Typer(
+    help="Signed corrections of what accounts have, for an epoch to come.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+class PoolName(StrEnum):
+    """Pools that pay accounts."""
+
+    PROVIDER = "provider"
+    USER = "user"
+
+
+def _parse_change(text: str) -> int:
+    """CXPT with a sign, or without, to base units."""
+    from rewards.units import parse_cxpt
+
+    units = parse_cxpt(text.removeprefix("-"))
+    return -units if text.startswith("-") else units
+
+
+def _parse_signature(text: str) -> bytes:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{130}", text):
+        raise UsageError(f"--signature {text[:140]!r} is not 65 bytes; give 0x and the 130 hex digits of the wallet")
+    return bytes.fromhex(text[2:])
+
+
+def _open_queue(
+    data: Path | None, inputs: Path | None, policies: Path | None, genesis: str | None, deployment: Path | None
+) -> "CorrectionQueue":
+    from rewards.jobs.correct import CorrectionQueue
+    from rewards.jobs.settings import load_settings
+
+    return CorrectionQueue(
+        load_settings(data=data, inputs=inputs, policies=policies, genesis=genesis, deployment=deployment)
+    )
+
+
+@app.command()
+def add(
+    account: Annotated[str, typer.Option(metavar="ID", help="Account as in accounts.", show_default=False)],
+    amount: Annotated[
+        str, typer.Option(metavar="CXPT", help="12.5 credits, -12.5 becomes a debt.", show_default=False)
+    ],
+    pool: Annotated[PoolName, typer.Option(help="Pool that pays, or is paid back.", show_default=False)],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is published.", show_default=False)],
+    epoch: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Epoch it enters; else the next that is not sealed.", show_default=False),
+    ] = None,
+    typed_data: Annotated[
+        bool, typer.Option("--typed-data", help="Print what a wallet signs, and add nothing.")
+    ] = False,
+    signature: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="Signature that a wallet made; else the corrector's key.", show_default=False),
+    ] = None,
+    inputs: Inputs = None,
+    data: Data = None,
+    genesis: Genesis = None,
+    policies: Policies = None,
+    deployment: Deployment = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a correction and keep it with the inputs; it enters its epoch when that is run."""
+    from rewards.jobs.correct import read_correction
+    from rewards.units import POOL_NAMES
+
+    queue = _open_queue(data, inputs, policies, genesis, deployment)
+    number = queue.next_epoch() if epoch is None else epoch
+    pools = {name: pool_number for pool_number, name in POOL_NAMES.items()}
+    correction = read_correction(number, pools[pool.value], account, _parse_change(amount), reason)
+    if typed_data:
+        print_json(correction.to_typed_data(queue.domain))
+        return
+    added = _add(queue, correction, signature)
+    if as_json:
+        print_json(_describe(added))
+    else:
+        print_lines([f"correction {added.id} enters epoch {number}: {queue.path}, signed by {added.record.signer}"])
+
+
+def _add(queue: "CorrectionQueue", correction: "Correction", signature: str | None) -> "ListedCorrection":
+    if signature is not None:
+        return queue.add(correction, _parse_signature(signature))
+    from rewards.jobs.chain import open_digest_signer
+
+    return queue.add(correction, open_digest_signer(queue.settings, "corrector"))
+
+
+@app.command("list")
+def list_corrections(
+    inputs: Inputs = None,
+    data: Data = None,
+    genesis: Genesis = None,
+    policies: Policies = None,
+    deployment: Deployment = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every correction that waits, is refused, entered an epoch, or came too late for its own."""
+    queue = _open_queue(data, inputs, policies, genesis, deployment)
+    listed = queue.list_all()
+    if as_json:
+        print_json({"corrections": [_describe(one) for one in listed]})
+    elif listed:
+        _print_table(listed)
+    else:
+        print_lines([f"no correction, neither in {queue.path} nor in a sealed epoch"])
+
+
+SHOWN_ID = 18
+"""Characters of an id in the table; `remove` takes them."""
+
+
+def _print_table(listed: "list[ListedCorrection]") -> None:
+    from rewards.units import POOL_NAMES, format_cxpt
+
+    sides = {"epoch": "right", "state": "left", "pool": "left", "account": "left", "CXPT": "right", "reason": "left"}
+    sides |= {"signer": "left", "id": "left"}
+    rows = []
+    for one in listed:
+        record = one.record
+        amount, pool = format_cxpt(record.units), POOL_NAMES[record.pool]
+        rows.append(
+            (
+                str(record.epoch),
+                one.state,
+                pool,
+                record.account_id,
+                amount,
+                record.reason,
+                record.signer,
+                one.id[:SHOWN_ID],
+            )
+        )
+    print_table(sides, rows)
+    print_lines(f"{one.id[:SHOWN_ID]}: {one.problem}" for one in listed if one.problem)
+
+
+@app.command()
+def remove(
+    correction: Annotated[
+        str, typer.Argument(metavar="ID", help="Id that list shows, or its beginning.", show_default=False)
+    ],
+    inputs: Inputs = None,
+    data: Data = None,
+    genesis: Genesis = None,
+    policies: Policies = None,
+    deployment: Deployment = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back a correction that has not entered an epoch."""
+    queue = _open_queue(data, inputs, policies, genesis, deployment)
+    removed = queue.remove(correction)
+    if as_json:
+        print_json(_describe(removed))
+    else:
+        print_lines([f"correction {removed.id} of epoch {removed.record.epoch} is removed from {queue.path}"])
+
+
+def _describe(one: "ListedCorrection") -> dict[str, Any]:
+    from rewards.units import POOL_NAMES
+
+    record = one.record
+    known: dict[str, Any] = {"id": one.id, "state": one.state, "problem": one.problem and single_line(one.problem)}
+    known |= {"epoch": record.epoch, "pool": POOL_NAMES[record.pool], "account_id": record.account_id}
+    known |= {**state_amounts(amount=record.units), "reason": record.reason}
+    return known | {"signer": record.signer, "signature": record.signature}
