@@ -125,8 +125,35 @@ class Pools(_Section):
     hold_epochs: Annotated[int, Field(gt=0)]
 
 
+class VolumeBand(_Section):
+    """How far an epoch may be from the median of the last ones, and how many of those, and how large, are needed to
+    judge it."""
+
+    epochs: Annotated[int, Field(ge=1, le=366)]
+    min_epochs: Annotated[int, Field(ge=1)]
+    min_rows: Annotated[int, Field(ge=0, le=10**12)]
+    low_bp: Share
+    high_bp: Annotated[int, Field(ge=BP, le=1000 * BP)]
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.min_epochs > self.epochs:
+            raise ValueError(f"volume min_epochs {self.min_epochs} is above epochs {self.epochs}")
+        return self
+
+
+class Concentration(_Section):
+    """Which share of a pool one recipient, or all young accounts together, may get, and how many recipients are needed
+    to judge it."""
+
+    recipient_bp: Share
+    young_bp: Share
+    young_days: Annotated[int, Field(ge=0, le=3660)]
+    min_recipients: Annotated[int, Field(ge=1)]
+
+
 class Policy(_Section):
-    """Every number that a ruleset reads. Frozen; compare by value."""
+    """Every number that a ruleset or a gate reads. Frozen; compare by value."""
 
     ruleset: str
     rows: RowRules
@@ -138,6 +165,8 @@ class Policy(_Section):
     referral: Referral
     caps: Caps
     pools: Pools
+    volume: VolumeBand
+    concentration: Concentration
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

@@ -27,9 +27,11 @@ from rewards.cli.options import (
     Genesis,
     Inputs,
     Master,
+    Overrides,
     Policies,
     Verbose,
     parse_epochs,
+    parse_overrides,
 )
 from rewards.cli.stages import Stages
 from rewards.errors import ChainError, Disagreement, RewardsError, UsageError
@@ -74,6 +76,7 @@ def run(
     deployment: Deployment = None,
     engine: Engine = None,
     master: Master = None,
+    override: Overrides = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +101,7 @@ def run(
     )
     settings.calendar.epoch(numbers[-1])  # a number beyond all dates is refused before the first epoch is touched
     vault = open_vault_lazily(settings) if settings.deployment else None
-    given = run_settings(settings, vault)
+    given = run_settings(settings, vault, parse_overrides(override))
     done: list[EpochOutcome] = []
 
     def answer() -> dict[str, Any]:

@@ -6,7 +6,20 @@ import typer
 
 from rewards.cli.answers import describe_receipt, print_json, print_lines, state_amounts
 from rewards.cli.epochs import ask_chain, print_findings
-from rewards.cli.options import Account, AsJson, Data, Deployment, Epoch, Genesis, Inputs, MaybeEpoch, Policies, Verbose
+from rewards.cli.options import (
+    Account,
+    AsJson,
+    Data,
+    Deployment,
+    Epoch,
+    Genesis,
+    Inputs,
+    MaybeEpoch,
+    Overrides,
+    Policies,
+    Verbose,
+    parse_overrides,
+)
 from rewards.cli.stages import Stages
 
 if TYPE_CHECKING:
@@ -44,6 +57,7 @@ def attest(
     genesis: Genesis = None,
     policies: Policies = None,
     deployment: Deployment = None,
+    override: Overrides = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +76,8 @@ def attest(
         def report(stage: str) -> None:
             stages.report(stage, share_before(stage))
 
-        outcome = attest_epoch(Workspace(settings.data), run_settings(settings, vault), epoch, vault, signer, report)
+        given = run_settings(settings, vault, parse_overrides(override))
+        outcome = attest_epoch(Workspace(settings.data), given, epoch, vault, signer, report)
     _print_chain_outcome(outcome, "attested", as_json)
 
 

@@ -2,7 +2,7 @@
 before it is sent."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rewards import gates
@@ -14,6 +14,7 @@ from rewards.errors import ChainError, Disagreement, Finding, RewardsError, refu
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
 from rewards.jobs.run import describe_sealed, seal_prepared
 from rewards.jobs.workspace import Workspace, now
+from rewards.judgement import JUDGEMENT
 from rewards.ledger.store import StoredIntent
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
@@ -216,12 +217,13 @@ def attest_epoch(
     """Recompute a pending epoch from the attester's own inputs and confirm it; raises Disagreement when the chain says
     otherwise, or when the attester holds another copy of the epoch that was not revoked.
 
-    `workspace` is the attester's: it needs the bundle of the epoch before and the provenance of the three before that.
+    `workspace` is the attester's: it needs the bundle of the epoch before and the provenance of the three before that;
+    to override `volume` as the publisher did, also the bundles of the epochs before that it looks at.
     """
     with workspace.locked():
         record = _require_published(vault, number)
         prepared = prepare_epoch(workspace, settings, number, StageClock(on_stage))
-        refuse(f"attesting epoch {number}", prepared.findings)
+        refuse(f"attesting epoch {number}", prepared.findings, _advise_overriding(prepared.findings))
         manifest = prepared.manifest
         totals = manifest.total(PROVIDER), manifest.total(USER)
         found = (record.root, record.manifest_hash, record.provider_total, record.user_total)
@@ -229,7 +231,7 @@ def attest_epoch(
             raise Disagreement(
                 f"epoch {number}: recomputed root 0x{manifest.root.hex()}, manifest {manifest.digest} and totals {totals}; "
                 f"on chain stand 0x{record.root.hex()}, {record.manifest_hash.hex()} and "
-                f"{(record.provider_total, record.user_total)}: do not attest, and have the guardian revoke it"
+                f"{(record.provider_total, record.user_total)}: do not attest, {_advise_disagreeing(record, prepared)}"
             )
         _keep_copy(workspace, vault, prepared)
         publication = publication_hash(number, manifest.root, manifest.hash, *totals, vault.revocations())
@@ -240,6 +242,31 @@ def attest_epoch(
             return ChainOutcome(record, receipt)
         receipt = vault.attest_root(number, publication, signer, _store(workspace, number, "attest"))
         return ChainOutcome(_require(vault.root_at(number), number), _settle(workspace, receipt))
+
+
+def _advise_overriding(findings: Sequence[Finding]) -> str:
+    """What an attester can do about gates that the publisher may have overridden."""
+    gates_ = sorted({f.gate for f in findings if f.refuses and f.gate in JUDGEMENT})
+    if not gates_:
+        return ""
+    return (
+        f"; the chain does not tell whether the publisher overrode {', '.join(gates_)}, the published manifest.json does; "
+        "where you agree, repeat each override word for word, --override GATE=REASON"
+    )
+
+
+def _advise_disagreeing(record: RootRecord, prepared: Prepared) -> str:
+    """What to do about another result; where only the manifest differs, its overrides may be all that does."""
+    manifest = prepared.manifest
+    totals = manifest.total(PROVIDER), manifest.total(USER)
+    if (record.root, record.provider_total, record.user_total) != (manifest.root, *totals):
+        return "and have the guardian revoke it"
+    recorded = ", ".join(sorted({one["gate"] for one in manifest.overrides})) or "none"
+    return (
+        f"before you have read the published manifest.json; the money agrees, and overrides here are of {recorded}: "
+        "give --override GATE=REASON word for word as it has them, or, where it has another content, "
+        "have the guardian revoke it"
+    )
 
 
 def _is_attested(vault: Vault, record: RootRecord, publication: bytes, signer: Signer) -> bool:
