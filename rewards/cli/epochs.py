@@ -89,7 +89,7 @@ def run(
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
-    numbers = parse_epochs(epochs)
+    numbers, overrides = parse_epochs(epochs), parse_overrides(override)
     settings = load_settings(
         data=data,
         inputs=inputs,
@@ -101,7 +101,7 @@ def run(
     )
     settings.calendar.epoch(numbers[-1])  # a number beyond all dates is refused before the first epoch is touched
     vault = open_vault_lazily(settings) if settings.deployment else None
-    given = run_settings(settings, vault, parse_overrides(override))
+    given = run_settings(settings, vault, overrides)
     done: list[EpochOutcome] = []
 
     def answer() -> dict[str, Any]:

@@ -68,6 +68,7 @@ def attest(
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
+    overrides = parse_overrides(override)
     settings = load_settings(data=data, inputs=inputs, genesis=genesis, policies=policies, deployment=deployment)
     with Stages(1, verbose) as stages:
         signer = open_signer(settings, "attester")
@@ -76,7 +77,7 @@ def attest(
         def report(stage: str) -> None:
             stages.report(stage, share_before(stage))
 
-        given = run_settings(settings, vault, parse_overrides(override))
+        given = run_settings(settings, vault, overrides)
         outcome = attest_epoch(Workspace(settings.data), given, epoch, vault, signer, report)
     _print_chain_outcome(outcome, "attested", as_json)
 

@@ -90,7 +90,9 @@ def parse_epochs(text: str) -> range:
 
 
 def parse_overrides(texts: Sequence[str] | None) -> dict[str, str]:
-    """Reasons by gate from GATE=REASON; UsageError for another form or a gate named twice."""
+    """Reasons by gate from GATE=REASON; UsageError for another form, a gate named twice or not to be overridden."""
+    from rewards.judgement import require_overridable
+
     overrides: dict[str, str] = {}
     for text in texts or ():
         gate, sign, reason = text.partition("=")
@@ -99,4 +101,5 @@ def parse_overrides(texts: Sequence[str] | None) -> dict[str, str]:
         if gate in overrides:
             raise UsageError(f"--override names the gate {gate!r} twice; give one reason")
         overrides[gate] = reason
+    require_overridable(overrides)
     return overrides
