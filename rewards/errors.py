@@ -97,9 +97,11 @@ class Finding:
         return f"{self.gate}: {self.message} (expected {self.expected}, observed {self.observed})"
 
 
-def refuse(step: str, findings: Sequence[Finding]) -> None:
-    """Raise GateRefused naming every refusing finding; nothing when there is none."""
+def refuse(step: str, findings: Sequence[Finding], advice: str = "") -> None:
+    """Raise GateRefused naming every refusing finding, with advice of one clause; nothing when there is none."""
     refusing = [f for f in findings if f.refuses]
     if refusing:
         lines = "; ".join(str(f) for f in refusing)
-        raise GateRefused(f"{step} refused by {len(refusing)} finding(s): {lines}; see docs/runbook.md", refusing)
+        raise GateRefused(
+            f"{step} refused by {len(refusing)} finding(s){advice}: {lines}; see docs/runbook.md", refusing
+        )

@@ -1,5 +1,5 @@
 """What must hold before an epoch is sealed and before its root is sent. Each gate answers findings; any that refuses
-stops the step."""
+stops the step. Those that judge are in `judgement.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rewards.policy import BP, Policy
 from rewards.ports import Counts, Coverage, EpochInputs, EpochResult, Previous, Publication, RewardPool
 from rewards.quality import HOUR_US, MINUTE_US
 from rewards.schemas import LATE, add_up
-from rewards.units import POOL_NAMES, POOLS, PROVIDER, UNITS_PER_E8, USER
+from rewards.units import POOL_NAMES, POOLS, PROVIDER, USER
 
 SHOWN = 3
 """How many examples a finding names."""
@@ -72,20 +72,6 @@ def _moment(micros: int) -> str:
 
 def _day(end_us: int) -> str:
     return _moment(end_us - 1)[:10]
-
-
-def check_quality(counts: Counts, policy: Policy) -> list[Finding]:
-    """Quarantined and late rows stay within the policy's shares of all rows."""
-    findings = []
-    for name, bad, limit in (
-        ("quarantined", sum(counts.quarantined.values()), policy.rows.quarantine_limit_bp),
-        ("late", counts.late, policy.rows.late_limit_bp),
-    ):
-        if bad * BP > limit * counts.rows:
-            findings.append(
-                Finding("quality", f"too many rows are {name}", f"at most {limit} bp of {counts.rows}", f"{bad} rows")
-            )
-    return findings
 
 
 def check_conserved(
@@ -208,22 +194,6 @@ def check_successor(previous: pl.DataFrame, claimables: pl.DataFrame) -> list[Fi
             f"{now} ({times} times)",
         )
         for pool, account, was, now, times in faults.head(SHOWN).rows()
-    ]
-
-
-def check_funded(counts: Counts, deposits: pl.DataFrame, policy: Policy) -> list[Finding]:
-    """Fees of the earning rows × deposit share agree with the epoch's fee deposits within the policy's band."""
-    expected = counts.earning_fee_e8 * UNITS_PER_E8 * policy.caps.deposit_bp // BP
-    arrived = add_up(deposits.filter(~pl.col("funding"))["amount"])
-    if abs(arrived - expected) * BP <= policy.caps.funded_band_bp * expected:
-        return []
-    return [
-        Finding(
-            "funded",
-            "counted fees and deposits disagree",
-            f"{expected} ± {policy.caps.funded_band_bp} bp",
-            str(arrived),
-        )
     ]
 
 

@@ -139,8 +139,35 @@ class CorrectionRules(_Section):
         return self
 
 
+class VolumeBand(_Section):
+    """How far an epoch may be from the median of the last ones, and how many of those, and how large, are needed to
+    judge it."""
+
+    epochs: Annotated[int, Field(ge=1, le=366)]
+    min_epochs: Annotated[int, Field(ge=1)]
+    min_rows: Annotated[int, Field(ge=0, le=10**12)]
+    low_bp: Share
+    high_bp: Annotated[int, Field(ge=BP, le=1000 * BP)]
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.min_epochs > self.epochs:
+            raise ValueError(f"volume min_epochs {self.min_epochs} is above epochs {self.epochs}")
+        return self
+
+
+class Concentration(_Section):
+    """Which share of a pool one recipient, or all young accounts together, may get, and how many recipients are needed
+    to judge it."""
+
+    recipient_bp: Share
+    young_bp: Share
+    young_days: Annotated[int, Field(ge=0, le=3660)]
+    min_recipients: Annotated[int, Field(ge=1)]
+
+
 class Policy(_Section):
-    """Every number that a ruleset reads. Frozen; compare by value."""
+    """Every number that a ruleset or a gate reads. Frozen; compare by value."""
 
     ruleset: str
     rows: RowRules
@@ -153,6 +180,8 @@ class Policy(_Section):
     caps: Caps
     pools: Pools
     corrections: CorrectionRules = CorrectionRules()
+    volume: VolumeBand
+    concentration: Concentration
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

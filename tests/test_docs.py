@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import typer
 
-from rewards import errors, gates, reference, scoring
+from rewards import errors, gates, judgement, reference, scoring
 from rewards.agreement import check_reference
 from rewards.cli.app import app
 from rewards.compute import compute_epoch
@@ -194,7 +194,7 @@ def test_example_passes_the_gates_and_the_reference(worked: Worked) -> None:
     assert check_reference(inputs, result, previous, POLICY) == []
     assert gates.check_conserved(inputs, result, previous, known) == []
     assert gates.check_successor(previous.claimables, result.claimables) == []
-    assert gates.check_funded(worked.roll_up.counts, inputs.deposits, POLICY) == []
+    assert judgement.check_funded(worked.roll_up.counts, inputs.deposits, POLICY) == []
 
 
 def test_example_hashes_leaves_nodes_and_proof(worked: Worked) -> None:
@@ -344,7 +344,8 @@ def test_every_reason_and_every_file_of_the_promise_is_on_the_page() -> None:
 
 RUNBOOK = (DOCS / "runbook.md").read_text()
 ANSWERS = ("Means", "Money at risk", "Safe command", "Wake someone")
-ASKED = {"complete", "quality", "conserve", "successor", "funded", "reference", "solvent", "chain state", "bundle"}
+ASKED = {"complete", "quality", "volume", "conserve", "successor", "concentration", "funded", "reference"}
+ASKED |= {"solvent", "chain state", "bundle"}
 
 
 def read_entries() -> dict[str, str]:

@@ -99,6 +99,18 @@ def test_the_shipped_policy_says_what_the_page_says() -> None:
         ("provider_bp = 5500", "provider_bp = 5809", "a ring of accounts would win"),
         ("user_bp = 2500", "user_bp = 2786", "a ring of accounts would win"),
         ("user_bp = [1500, 800, 400]", "user_bp = [2000, 1000, 1200]", "a ring of accounts would win"),
+        # What the gates judge by
+        ("[volume]", "[loudness]", "volume"),
+        ("min_epochs = 3 ", "min_epochs = 8 ", "min_epochs 8 is above epochs 7"),
+        ("min_epochs = 3 ", "min_epochs = 0 ", "volume.min_epochs"),
+        ("min_rows = 1000 ", "min_rows = -1 ", "volume.min_rows"),
+        ("low_bp = 5000 ", "low_bp = 10001 ", "volume.low_bp"),
+        ("high_bp = 20000 ", "high_bp = 9999 ", "volume.high_bp"),
+        ("recipient_bp = 4000 ", "recipient_bp = 10001 ", "concentration.recipient_bp"),
+        ("young_bp = 2500 ", "young_bp = 0.25 ", "concentration.young_bp"),
+        ("young_days = 7 ", "young_days = -7 ", "concentration.young_days"),
+        ("min_recipients = 20 ", "min_recipients = 0 ", "concentration.min_recipients"),
+        ("min_recipients = 20 ", "", "concentration.min_recipients"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_its_setting(old: str, new: str, named: str) -> None:

@@ -32,8 +32,9 @@ def print_outcome(outcome: "EpochOutcome") -> None:
 
     manifest = outcome.bundle.manifest
     counts, root = manifest.counts, f"root 0x{manifest.root.hex()}"
+    notes = [f"  note: {finding_line(f)}" for f in outcome.findings]
     if outcome.already_sealed:
-        print_lines([f"epoch {manifest.epoch.number} already sealed, left alone: {root}"])
+        print_lines([f"epoch {manifest.epoch.number} already sealed, left alone: {root}", *notes])
         return
     earned = ", ".join(f"{format_cxpt(manifest.totals[p].allocated)} CXPT {POOL_NAMES[p]}s" for p in POOLS)
     bound = (
@@ -49,7 +50,7 @@ def print_outcome(outcome: "EpochOutcome") -> None:
             f"  {rows}",
             f"  earned {earned}; {bound}",
             *_tell_corrections(manifest),
-            *(f"  note: {finding_line(f)}" for f in outcome.findings),
+            *notes,
         ]
     )
 

@@ -27,9 +27,11 @@ from rewards.cli.options import (
     Genesis,
     Inputs,
     Master,
+    Overrides,
     Policies,
     Verbose,
     parse_epochs,
+    parse_overrides,
 )
 from rewards.cli.stages import Stages
 from rewards.errors import ChainError, Disagreement, RewardsError, Severity, UsageError
@@ -74,6 +76,7 @@ def run(
     deployment: Deployment = None,
     engine: Engine = None,
     master: Master = None,
+    override: Overrides = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -86,7 +89,7 @@ def run(
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
-    numbers = parse_epochs(epochs)
+    numbers, overrides = parse_epochs(epochs), parse_overrides(override)
     settings = load_settings(
         data=data,
         inputs=inputs,
@@ -98,7 +101,7 @@ def run(
     )
     settings.calendar.epoch(numbers[-1])  # a number beyond all dates is refused before the first epoch is touched
     vault = open_vault_lazily(settings) if settings.deployment else None
-    given = run_settings(settings, vault)
+    given = run_settings(settings, vault, overrides)
     done: list[EpochOutcome] = []
 
     def answer() -> dict[str, Any]:

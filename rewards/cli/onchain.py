@@ -6,7 +6,20 @@ import typer
 
 from rewards.cli.answers import describe_receipt, print_json, print_lines, state_amounts
 from rewards.cli.epochs import ask_chain, print_findings
-from rewards.cli.options import Account, AsJson, Data, Deployment, Epoch, Genesis, Inputs, MaybeEpoch, Policies, Verbose
+from rewards.cli.options import (
+    Account,
+    AsJson,
+    Data,
+    Deployment,
+    Epoch,
+    Genesis,
+    Inputs,
+    MaybeEpoch,
+    Overrides,
+    Policies,
+    Verbose,
+    parse_overrides,
+)
 from rewards.cli.publication import print_plan, tell_owners
 from rewards.cli.stages import Stages
 
@@ -85,6 +98,7 @@ def attest(
     genesis: Genesis = None,
     policies: Policies = None,
     deployment: Deployment = None,
+    override: Overrides = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -95,6 +109,7 @@ def attest(
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
 
+    overrides = parse_overrides(override)
     settings = load_settings(data=data, inputs=inputs, genesis=genesis, policies=policies, deployment=deployment)
     with Stages(1, verbose) as stages:
         author, vault = choose_author(settings, "attester", tell_owners), open_vault(settings)
@@ -103,7 +118,7 @@ def attest(
             stages.report(stage, share_before(stage))
 
         with lock_author(author, vault.chain_id):
-            bound = run_settings(settings, vault)
+            bound = run_settings(settings, vault, overrides)
             outcome = attest_epoch(Workspace(settings.data), bound, epoch, vault, author, report)
     _print_chain_outcome(outcome, "attested", as_json)
 

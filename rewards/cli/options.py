@@ -1,6 +1,7 @@
 """Options and arguments that several commands share, and what their texts mean."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +58,15 @@ Master = Annotated[
         show_default=False,
     ),
 ]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        metavar="GATE=REASON",
+        help="Pass a gate of judgement, for one epoch; the manifest records why. May be repeated.",
+        show_default=False,
+    ),
+]
 Epoch = Annotated[int, typer.Argument(metavar="EPOCH", min=0, help="Number of the epoch.", show_default=False)]
 MaybeEpoch = Annotated[
     int | None, typer.Option("--epoch", min=0, metavar="N", help="Epoch to prove against.", show_default=False)
@@ -77,3 +87,19 @@ def parse_epochs(text: str) -> range:
     if last < first:
         raise UsageError(f"epochs {text}: the last is before the first; write {last}..{first}")
     return range(first, last + 1)
+
+
+def parse_overrides(texts: Sequence[str] | None) -> dict[str, str]:
+    """Reasons by gate from GATE=REASON; UsageError for another form, a gate named twice or not to be overridden."""
+    from rewards.judgement import require_overridable
+
+    overrides: dict[str, str] = {}
+    for text in texts or ():
+        gate, sign, reason = text.partition("=")
+        if not sign:
+            raise UsageError(f"--override {text!r} gives no reason; write GATE=REASON, such as funded='why'")
+        if gate in overrides:
+            raise UsageError(f"--override names the gate {gate!r} twice; give one reason")
+        overrides[gate] = reason
+    require_overridable(overrides)
+    return overrides

@@ -1,6 +1,6 @@
 """Attest a published epoch from an own recomputation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import ChainError, Disagreement, Finding, refuse
@@ -11,6 +11,7 @@ from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.publish import ChainOutcome
 from rewards.jobs.run import describe_sealed, seal_prepared
 from rewards.jobs.workspace import Workspace, now
+from rewards.judgement import JUDGEMENT
 from rewards.manifest import Manifest
 from rewards.ports import RootRecord
 from rewards.units import PROVIDER, USER, Address
@@ -27,12 +28,13 @@ def attest_epoch(
     """Recompute a pending epoch from the attester's own inputs and confirm it; raises Disagreement when the chain says
     otherwise, or when the attester holds another copy of the epoch that was not revoked.
 
-    `workspace` is the attester's: it needs the bundle of the epoch before and the provenance of the three before that.
+    `workspace` is the attester's: it needs the bundle of the epoch before and the provenance of the three before that;
+    to override `volume` as the publisher did, also the bundles of the epochs before that it looks at.
     """
     with workspace.locked():
         record = require_published(vault, number)
         prepared = prepare_epoch(workspace, settings, number, StageClock(on_stage))
-        refuse(f"attesting epoch {number}", prepared.findings)
+        refuse(f"attesting epoch {number}", prepared.findings, _advise_overriding(prepared.findings))
         manifest = prepared.manifest
         _compare(workspace, manifest, record)
         _keep_copy(workspace, vault, prepared)
@@ -66,8 +68,32 @@ def _compare(workspace: Workspace, manifest: Manifest, record: RootRecord) -> No
         raise Disagreement(
             f"epoch {number}: recomputed root {compared[0][1]}, manifest {manifest.digest} and totals {totals}; "
             f"on chain stand {compared[0][2]}, {record.manifest_hash.hex()} and {compared[2][2]}: "
-            "do not attest, and have the guardian revoke it"
+            f"do not attest, {_advise_disagreeing(manifest, record)}"
         )
+
+
+def _advise_overriding(findings: Sequence[Finding]) -> str:
+    """What an attester can do about gates that the publisher may have overridden."""
+    gates = sorted({f.gate for f in findings if f.refuses and f.gate in JUDGEMENT})
+    if not gates:
+        return ""
+    return (
+        f"; the chain does not tell whether the publisher overrode {', '.join(gates)}, the published manifest.json does; "
+        "where you agree, repeat each override word for word, --override GATE=REASON"
+    )
+
+
+def _advise_disagreeing(manifest: Manifest, record: RootRecord) -> str:
+    """What to do about another result; where only the manifest differs, its overrides may be all that does."""
+    totals = manifest.total(PROVIDER), manifest.total(USER)
+    if (record.root, record.provider_total, record.user_total) != (manifest.root, *totals):
+        return "and have the guardian revoke it"
+    recorded = ", ".join(sorted({one["gate"] for one in manifest.overrides})) or "none"
+    return (
+        f"before you have read the published manifest.json; the money agrees, and overrides here are of {recorded}: "
+        "give --override GATE=REASON word for word as it has them, or, where it has another content, "
+        "have the guardian revoke it"
+    )
 
 
 def find_publication_hash(vault: Vault, manifest: Manifest) -> bytes:

@@ -5,7 +5,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,10 @@ from rewards.distribution import add_wallets
 from rewards.epoch import Calendar, Epoch
 from rewards.errors import ChainError, Disagreement, Finding, InputError, UsageError
 from rewards.jobs.engines import check_engine, engine_versions, open_engine
+from rewards.jobs.judgement import ask_judgement
 from rewards.jobs.settings import EngineName, Settings
 from rewards.jobs.workspace import Workspace, now
+from rewards.judgement import override_findings, require_overridable
 from rewards.manifest import ChainFacts, Manifest, build_manifest
 from rewards.policy import DatedPolicy, Policy, policy_for
 from rewards.ports import Block, Deposit, Engine, EpochInputs, EpochResult, PoolTotals, Previous, RollUp, VaultReader
@@ -55,7 +57,8 @@ OnStage = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run is given: input folder, policies, calendar, first epoch, and the Vault it is bound to, if any."""
+    """What a run is given: input folder, policies, calendar, first epoch, and the Vault it is bound to, if any.
+    `overrides` are gates of judgement to pass, each with its reason; UsageError for any other."""
 
     inputs: Path
     policies: Path
@@ -68,11 +71,17 @@ class RunSettings:
     finality_s: float = 0.0
     engine: EngineName = "duckdb"
     spark_master: str = "local[2]"
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_overridable(self.overrides)
 
 
-def run_settings(settings: Settings, vault: "Vault | None" = None) -> RunSettings:
+def run_settings(
+    settings: Settings, vault: "Vault | None" = None, overrides: Mapping[str, str] | None = None
+) -> RunSettings:
     """What the configuration says of a run that is bound to `vault`; raises UsageError when no inputs are named,
-    or its engine is not here."""
+    its engine is not here, or a gate may not be overridden."""
     if settings.inputs is None:
         raise UsageError("no folder of inputs is named; give --inputs or set REWARDS_INPUTS")
     check_engine(settings.engine)
@@ -88,12 +97,14 @@ def run_settings(settings: Settings, vault: "Vault | None" = None) -> RunSetting
         finality_s=settings.finality_seconds,
         engine=settings.engine,
         spark_master=settings.spark_master,
+        overrides=overrides or {},
     )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A computed epoch before its gates: inputs, result, the manifest, every file's bytes, and the provenance."""
+    """A computed epoch and what its gates found: inputs, result, the manifest with the overrides that passed a
+    finding, every file's bytes, and the provenance."""
 
     inputs: EpochInputs
     result: EpochResult
@@ -226,7 +237,13 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     )
 
     clock("gates")
-    findings = [*corrected, *_ask_gates(inputs, result, previous, roll_up, deposits, settings.calendar, policy.policy)]
+    judged = ask_judgement(
+        workspace.store, inputs, result, previous, roll_up.counts, settings.first_epoch, policy.policy
+    )
+    found = _ask_gates(inputs, result, previous, roll_up, deposits, settings.calendar, policy.policy)
+    stored = workspace.ledger.overrides(number)
+    findings, overrides = override_findings([*corrected, *judged.findings, *found], settings.overrides, stored)
+    manifest = replace(manifest, overrides=overrides)
     digests = {str(f.path.relative_to(settings.inputs)): f.digest for f in (*usage, *heartbeats)}
     provenance = _provenance(roll_up, digests | folder.digests, clock.seconds, settings.engine)
     return Prepared(inputs, result, roll_up, policy, manifest, files, findings, provenance)
@@ -275,17 +292,15 @@ def _ask_gates(
     calendar: Calendar,
     policy: Policy,
 ) -> list[Finding]:
-    """Every gate before sealing; `deposits` are all that is known up to the epoch's end or reference block."""
+    """Every gate before sealing that judges nothing; `deposits` are all that is known up to the epoch's end or
+    reference block."""
     known = {pool: add_up(deposits["provider_amount" if pool == PROVIDER else "user_amount"]) for pool in POOLS}
-    of_the_epoch = inputs.deposits.filter(pl.col("deposited_at") >= inputs.epoch.start)
     return [
         *gates.check_complete(roll_up.usage_coverage, roll_up.heartbeat_coverage, inputs, calendar, policy),
-        *gates.check_quality(roll_up.counts, policy),
         *gates.check_rows(roll_up.counts, roll_up.rollup, roll_up.usage_coverage.rows),
         *gates.check_rollup(roll_up.counts, roll_up.rollup, roll_up.heartbeats),
         *gates.check_conserved(inputs, result, previous, known),
         *gates.check_successor(previous.claimables, result.claimables),
-        *gates.check_funded(roll_up.counts, of_the_epoch, policy),
         *check_reference(inputs, result, previous, policy),
         *gates.note_oddities(inputs, roll_up.counts, roll_up.odd_heartbeats),
     ]

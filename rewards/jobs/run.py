@@ -6,9 +6,10 @@ from functools import partial
 
 from rewards.bundles.disk import remove_leftovers
 from rewards.bundles.store import Bundle
-from rewards.errors import Disagreement, Finding, refuse
+from rewards.errors import Disagreement, Finding, UsageError, refuse
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
 from rewards.jobs.workspace import Workspace, now
+from rewards.judgement import note_unrecorded
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
 
@@ -33,8 +34,12 @@ def run_epochs(
     very root was revoked: then it and every later one are withdrawn first.
 
     Raises GateRefused, InputError, ChainError, Disagreement or StorageError; nothing half-written stays, and the next
-    run goes on where this one ended.
+    run goes on where this one ended. UsageError for overrides of more than one epoch.
     """
+    if settings.overrides and len(epochs) != 1:
+        raise UsageError(
+            f"an override is for one epoch, whose finding was looked at; {len(epochs)} are to be run: name one"
+        )
     with workspace.locked():
         remove_leftovers(workspace.data)
         workspace.withdraw_revoked(settings.vault)
@@ -59,7 +64,7 @@ def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: 
                 f"epoch {number} was sealed as {sealed[number].manifest}; restore the published folder"
             )
         check_binding(bundle.manifest, settings.vault)
-        return EpochOutcome(bundle, True, [], {})
+        return EpochOutcome(bundle, True, note_unrecorded(settings.overrides, bundle.manifest.overrides), {})
     prepared = prepare_epoch(workspace, settings, number, clock)
     workspace.ledger.record_findings(number, "seal", prepared.findings, now())
     refuse(f"sealing epoch {number}", prepared.findings)
@@ -74,6 +79,8 @@ def seal_prepared(workspace: Workspace, prepared: Prepared) -> Bundle:
     again."""
     manifest = prepared.manifest
     number = manifest.epoch.number
+    # Before sealing, so that a run that was killed goes on to the same bytes without being told them again.
+    workspace.ledger.store_overrides(number, manifest.overrides, now())
     if workspace.store.has(number):  # placed, but the ledger does not know it: lost, or another's folder
         placed = workspace.store.read(number)
         if placed.manifest.digest != manifest.digest:

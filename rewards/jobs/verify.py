@@ -12,10 +12,12 @@ from rewards.bundles.store import Bundle, BundleStore
 from rewards.compute import compute_epoch
 from rewards.corrections import check_corrections, list_records
 from rewards.errors import Disagreement, RewardsError
+from rewards.jobs.judgement import ask_judgement
+from rewards.judgement import check_overrides
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
 from rewards.policy import Policy, parse_policy
-from rewards.ports import Counts, EpochInputs, PoolTotals, Previous
+from rewards.ports import Counts, EpochInputs, EpochResult, PoolTotals, Previous
 from rewards.rulesets import ruleset_for
 from rewards.schemas import (
     ACCOUNTS,
@@ -128,14 +130,14 @@ def _recompute(store: BundleStore, bundle: Bundle, on_stage: Callable[[str], Non
         return [link]
     on_stage("recompute")
     try:
-        return [link, *_compare_all(bundle, *read, on_stage)]
+        return [link, *_compare_all(store, bundle, *read, on_stage)]
     except (RewardsError, pl.exceptions.PolarsError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         # Files that a stranger sealed may hold anything; whatever cannot be computed with is no agreement.
         return [link, Check("recomputation", str(error) or type(error).__name__)]
 
 
 def _compare_all(
-    bundle: Bundle, previous: Previous, before: Manifest | None, on_stage: Callable[[str], None]
+    store: BundleStore, bundle: Bundle, previous: Previous, before: Manifest | None, on_stage: Callable[[str], None]
 ) -> list[Check]:
     manifest, chain = bundle.manifest, bundle.manifest.chain
     policy = parse_policy(bundle.content("policy.toml"), str(bundle.folder / "policy.toml"))
@@ -185,7 +187,7 @@ def _compare_all(
         _compare("root of the published claimables", "0x" + ClaimTree.build(published["claimables"]).root.hex(), root),
         _check_counts(bundle, inputs),
         _check_deposits(manifest, before, inputs.deposits),
-        _check_judgement(manifest, inputs, policy),
+        _check_judgement(store, manifest, inputs, result, previous, policy),
         _check_corrections(manifest, inputs, policy),
     ]
 
@@ -226,19 +228,19 @@ def _check_counts(bundle: Bundle, inputs: EpochInputs) -> Check:
     return Check("row counts", str(findings[0]) if findings else None)
 
 
-def _check_judgement(manifest: Manifest, inputs: EpochInputs, policy: Policy) -> Check:
-    """The gates of judgement that a stranger can ask again, unless the manifest says that they were overridden; and the
-    policy's day."""
-    counted = _counts(manifest)
-    overridden = {override.get("gate") for override in manifest.overrides}
-    fees = inputs.deposits.filter(pl.col("deposited_at") >= manifest.epoch.start)
-    findings = [*gates.check_quality(counted, policy), *gates.check_funded(counted, fees, policy)]
-    problems = [str(f) for f in findings if f.gate not in overridden]
+def _check_judgement(
+    store: BundleStore, manifest: Manifest, inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy
+) -> Check:
+    """The gates of judgement, as far as the bundles here let them be asked, find what the manifest says that was
+    overridden, and nothing else; and the policy is of no later day."""
+    first = manifest.chain.first_epoch if manifest.chain else 0
+    judged = ask_judgement(store, inputs, result, previous, _counts(manifest), first, policy)
+    problems = [str(f) for f in check_overrides(manifest.overrides, judged.findings, judged.asked)]
     if manifest.policy_since > manifest.epoch.start.date().isoformat():
         problems.append(
             f"the policy of {manifest.policy_since} rules no epoch that starts {manifest.epoch.start.date()}"
         )
-    return Check("quality, funding and policy", problems[0] if problems else None)
+    return Check(f"policy and {', '.join(sorted(judged.asked))}", problems[0] if problems else None)
 
 
 def _check_corrections(manifest: Manifest, inputs: EpochInputs, policy: Policy) -> Check:

@@ -56,5 +56,12 @@ MIGRATIONS = (
         message VARCHAR NOT NULL, expected VARCHAR NOT NULL, observed VARCHAR NOT NULL, found_at TIMESTAMPTZ NOT NULL
     );
     """,
+    # Judgements of people that a gate passed by.
+    """
+    CREATE TABLE overrides (
+        epoch INTEGER NOT NULL, gate VARCHAR NOT NULL, reason VARCHAR NOT NULL, message VARCHAR NOT NULL,
+        expected VARCHAR NOT NULL, observed VARCHAR NOT NULL, given_at TIMESTAMPTZ NOT NULL
+    );
+    """,
 )
 """Each runs once, in this order, in the transaction that finds it missing."""

@@ -1,9 +1,9 @@
-"""What the pipeline knows to be done: sealed epochs, findings. One writer, a connection per
+"""What the pipeline knows to be done: sealed epochs, overrides, findings. One writer, a connection per
 transaction."""
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,9 @@ class SealedEpoch:
     previous: str | None
     root: str
 
+
+OVERRIDE = ("gate", "reason", "message", "expected", "observed")
+"""What is known of an override, in the order of its table."""
 
 LOCK_TRIES, LOCK_PAUSE_S = 100, 0.1
 """How often, and after what pause, a ledger that another process has open is tried again: about ten seconds."""
@@ -146,7 +149,7 @@ class Ledger:
             _insert(connection, epoch, now)
 
     def withdraw(self, number: int, now: datetime) -> None:
-        """Forget that an epoch and every later one were sealed, and keep a finding on each instead."""
+        """Forget that an epoch and every later one were sealed, and their overrides; keep a finding on each instead."""
         message = f"epoch {number} was revoked on the chain; this result is withdrawn, to be computed again"
         with self.transaction() as connection:
             connection.execute("DELETE FROM findings WHERE epoch >= ? AND step = 'withdraw'", [number])
@@ -157,6 +160,7 @@ class Ledger:
                 [message, now, number],
             )
             connection.execute("DELETE FROM epochs WHERE number >= ?", [number])
+            connection.execute("DELETE FROM overrides WHERE epoch >= ?", [number])
 
     def record_findings(self, epoch: int, step: str, findings: Sequence[Finding], now: datetime) -> None:
         """Replace what a step found on an epoch."""
@@ -180,6 +184,25 @@ class Ledger:
         for epoch, *rest in rows:
             found.setdefault(epoch, []).append(Finding(*rest))
         return found
+
+    def store_overrides(self, epoch: int, overrides: Sequence[Mapping[str, str]], now: datetime) -> None:
+        """Replace the overrides with which an epoch is about to be sealed; each as the manifest records it."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM overrides WHERE epoch = ?", [epoch])
+            for one in overrides:
+                connection.execute(
+                    "INSERT INTO overrides VALUES (?, ?, ?, ?, ?, ?, ?)", [epoch, *(one[n] for n in OVERRIDE), now]
+                )
+
+    def overrides(self, epoch: int) -> list[dict[str, str]]:
+        """The overrides that were stored for an epoch, each as the manifest records it."""
+        if not self.exists():
+            return []
+        with self.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {', '.join(OVERRIDE)} FROM overrides WHERE epoch = ? ORDER BY ALL", [epoch]
+            ).fetchall()
+        return [dict(zip(OVERRIDE, row, strict=True)) for row in rows]
 
 
 def _describe_failure(path: Path, error: Exception) -> str:

@@ -103,7 +103,7 @@ def test_closes_every_epoch_that_has_ended_and_a_second_run_nothing(sample: Path
         assert sum(classes) == int(told["rows"]) == manifest.counts["rows"]
         assert told["provider, pool"].endswith(" CXPT")
         assert "user, carry-over" in told
-    assert [row["gate"] for row in artifacts[1][2]] == ["wallet"]
+    assert [row["gate"] for row in artifacts[1][2]] == ["volume", "wallet"]
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "epochs").rglob("*")}
     state = run(inputs=sample, data=tmp_path)

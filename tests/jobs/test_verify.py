@@ -210,6 +210,9 @@ def _correct(units: int, account: str = "a") -> Forgery:
     return lambda bundle: reseal(bundle.folder, {"corrections.json": content})
 
 
+JUDGED = "policy and concentration, funded, quality, volume"
+UNFOUND = {"gate": "quality", "reason": "none", "message": "too many rows", "expected": "1", "observed": "2"}
+
 FOUND: dict[str, tuple[Forgery, str]] = {
     "an amount raised": (_change("allocations", lambda f: add_unit(f, "amount")), "allocations"),
     "a unit moved between accounts": (_change("allocations", _move("amount")), "allocations"),
@@ -230,8 +233,12 @@ FOUND: dict[str, tuple[Forgery, str]] = {
     "a quarantined row dropped": (_change("quarantine", lambda f: f.slice(1)), "row counts"),
     "earning rows": (_edit(lambda m: _count_more(m, "earning", 500)), "row counts"),
     "fees that were counted": (_edit(lambda m: m["counts"].update(earning_fee_e8="1")), "row counts"),
-    "a policy of a later day": (_edit(_set("policy", to="2027-01-01")), "quality, funding and policy"),
-    "all rows late": (_edit(lambda m: m["counts"].update(late=m["counts"]["rows"])), "quality, funding and policy"),
+    "a policy of a later day": (_edit(_set("policy", to="2027-01-01")), JUDGED),
+    "all rows late": (_edit(lambda m: m["counts"].update(late=m["counts"]["rows"])), JUDGED),
+    "an override of what no gate finds": (_edit(_set("overrides", to=[UNFOUND])), JUDGED),
+    "an override of arithmetic": (_edit(_set("overrides", to=[{**UNFOUND, "gate": "conserve"}])), JUDGED),
+    "an override without a reason": (_edit(_set("overrides", to=[{**UNFOUND, "reason": ""}])), JUDGED),
+    "an override of another form": (_edit(_set("overrides", to=[{"gate": "quality", "reason": "none"}])), JUDGED),
     "rows that do not add up": (_edit(lambda m: m["counts"].update(rows=m["counts"]["rows"] + 1)), "row counts"),
     "totals": (_edit(_set("totals", "user", "carry_over", to="1")), "totals"),
     "the root": (_edit(_set("root", to="0x" + "11" * 32)), "root"),
@@ -288,7 +295,6 @@ HASH_ONLY: dict[str, Forgery] = {
     "a comment in the policy": lambda b: reseal(b.folder, {"policy.toml": b.content("policy.toml") + b"# x\n"}),
     "the country of a provision": _change("provisions", lambda f: f.with_columns(country=pl.lit("XX"))),
     "a payer": _change("deposits", lambda f: f.with_columns(payer=pl.lit("0x" + "77" * 20))),
-    "overrides": _edit(_set("overrides", to=[{"gate": "quality", "reason": "none"}])),
 }
 """No number that is paid depends on these: only the digest that is committed on chain pins them."""
 
@@ -432,7 +438,7 @@ WHOLE: dict[str, tuple[Callable[[EpochInputs, Bundle], EpochInputs], str]] = {
     ),
     "deposits that no fee paid": (
         lambda i, _: replace(i, deposits=i.deposits.with_columns(pl.col("^.*amount$") * 10).cast(dict(DEPOSITS.columns))),
-        "quality, funding and policy",
+        JUDGED,
     ),
     "more weight than requests can have": (lambda i, _: _weigh(i), "row counts"),
     "more latencies than rows": (lambda i, _: _time(i), "row counts"),

@@ -109,6 +109,23 @@ def test_a_withdrawn_epoch_takes_its_successors_with_it(ledger: Ledger) -> None:
     assert [e.manifest for e in ledger.sealed()] == [_digest(n) for n in range(3)]
 
 
+def _override(gate: str, reason: str = "seen") -> dict[str, str]:
+    return {"gate": gate, "reason": reason, "message": "m", "expected": "1", "observed": "2"}
+
+
+def test_overrides_are_replaced_by_epoch_and_forgotten_when_it_is_withdrawn(ledger: Ledger) -> None:
+    assert ledger.overrides(0) == []
+    for number in range(3):
+        ledger.store_overrides(number, [_override("quality"), _override("funded", "it is late")], NOW)
+        assert ledger.overrides(number) == [_override("funded", "it is late"), _override("quality")]
+        ledger.seal(_epoch(number), NOW)
+    ledger.store_overrides(0, [_override("volume")], NOW)
+    ledger.withdraw(1, NOW)
+    assert [ledger.overrides(number) for number in range(3)] == [[_override("volume")], [], []]
+    ledger.store_overrides(0, [], NOW)
+    assert ledger.overrides(0) == []
+
+
 def test_only_an_empty_ledger_adopts(ledger: Ledger) -> None:
     ledger.adopt(_epoch(5), NOW)
     ledger.seal(_epoch(6), NOW)
