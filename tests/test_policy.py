@@ -197,5 +197,6 @@ def test_a_digest_is_of_the_bytes() -> None:
 
 def test_nobody_signs_corrections_unless_the_policy_says_so() -> None:
     assert (POLICY.corrections.signers, POLICY.corrections.epoch_limit_cxpt) == ((), 0)
-    older = SOURCE[: SOURCE.index("[corrections]")]
+    start, end = SOURCE.index("[corrections]"), SOURCE.index("# What follows stops")
+    older = SOURCE[:start] + SOURCE[end:]
     assert parse_policy(older.encode(), "2026-01-01.toml") == POLICY

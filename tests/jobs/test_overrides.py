@@ -12,10 +12,10 @@ import pytest
 
 from rewards.bundles.store import BundleStore
 from rewards.errors import Disagreement, GateRefused, UsageError
+from rewards.jobs.attest import attest_epoch
 from rewards.jobs.judgement import read_volumes
 from rewards.jobs.night import bind_run
 from rewards.jobs.prepare import RunSettings
-from rewards.jobs.publish import attest_epoch
 from rewards.jobs.run import EpochOutcome, run_epochs
 from rewards.jobs.settings import Settings
 from rewards.jobs.status import read_status
