@@ -49,6 +49,7 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, author: Autho
         store = LedgerIntents(workspace, number, "publish", manifest.digest)
         for _ in range(2):  # what was begun may be final and revoked since
             receipt = bring_about(
+                workspace,
                 vault,
                 author,
                 intend_publication(vault, manifest),
