@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
+from rewards.chain.vault import Vault
 from rewards.errors import ChainError, ChainUnavailable, StorageError
 from rewards.jobs.proposal import SafeOwners
 from rewards.jobs.revoke import revoke_epoch
 from rewards.jobs.workspace import Workspace
+from rewards.ports import RootRecord
 from tests.jobs import test_publish as publishing
 from tests.jobs.test_publish import Net
 
@@ -51,7 +54,7 @@ def test_a_root_that_took_the_place_of_the_one_meant_stays(net: Net) -> None:
 def test_what_would_revert_is_asked_of_nobody(net: Net) -> None:
     net.publish()
     net.guardian = net.attester
-    with pytest.raises(ChainError, match="revocation of epoch 0: .*refuses"):
+    with pytest.raises(ChainError, match=r"revocation of epoch 0: .*refuses"):
         revoke_by_owners(net, lambda _: pytest.fail("asked"))
     assert list_requests(net) == []
 
@@ -72,37 +75,54 @@ def test_the_same_request_is_the_same_file(net: Net) -> None:
 
 def test_a_node_that_is_away_for_a_while_ends_no_waiting(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     net.publish()
-    failures = [ChainUnavailable("away"), ChainUnavailable("away")]
-    ask = type(net.vault).root_at
+    failures: list[ChainError] = []
+    ask = Vault.root_at
 
-    def root_at(*arguments: int) -> object:
-        if files and failures:
+    def root_at(vault: Vault, epoch: int, block: int | None = None) -> RootRecord | None:
+        if failures:
             raise failures.pop()
-        return ask(*arguments)  # type: ignore[arg-type]
+        return ask(vault, epoch, block)
 
-    files: list[Path] = []
-    monkeypatch.setattr(type(net.vault), "root_at", root_at)
+    monkeypatch.setattr(Vault, "root_at", root_at)
 
-    def answer(path: Path) -> None:
+    def answer(_: Path) -> None:
         net.revoke()
-        files.append(path)
+        failures.extend([ChainUnavailable("away"), ChainUnavailable("away")])
 
     revoke_by_owners(net, answer)
     assert failures == []
-    failures.extend(ChainUnavailable("away") for _ in range(9))
-    with pytest.raises(ChainUnavailable, match="away; run the same command again later"):
-        net.vault.sender.wait_until(net.vault.intend_revocation(0, "x"), lambda _: bool(root_at(net.vault, 0)))  # type: ignore[arg-type]
+    net.run()
+    net.publish(again=True)
+    with pytest.raises(ChainUnavailable, match="revocation of epoch 0: away; run the same command again later"):
+        revoke_by_owners(net, lambda _: failures.extend(ChainUnavailable("away") for _ in range(9)))
 
 
 def test_the_folder_is_free_while_people_are_waited_for(tmp_path: Path) -> None:
     workspace, other = Workspace(tmp_path), Workspace(tmp_path)
     with workspace.locked():
-        with workspace.unlocked(), other.locked(), pytest.raises(StorageError, match="is held by process"):
-            with workspace.locked():
-                pass
+        with workspace.unlocked(), other.locked():
+            pass
         with pytest.raises(StorageError, match="is held by process"), other.locked():
             pass
         with pytest.raises(KeyboardInterrupt), workspace.unlocked():
             raise KeyboardInterrupt
     with other.locked():
         pass
+
+
+def test_who_comes_back_waits_for_who_uses_the_folder(tmp_path: Path) -> None:
+    workspace, other = Workspace(tmp_path), Workspace(tmp_path)
+    order, came = [], Event()
+
+    def use() -> None:
+        with other.locked():
+            came.set()
+            order.append("other ends")
+
+    with workspace.locked(), workspace.unlocked():
+        visitor = Thread(target=use)
+        visitor.start()
+        assert came.wait(10)
+    order.append("held again")
+    visitor.join(10)
+    assert order == ["other ends", "held again"]
