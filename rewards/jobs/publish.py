@@ -137,7 +137,7 @@ def plan_publication(
         manifest=manifest,
         record=record,
         findings=tuple(findings),
-        increase={pool: manifest.total(pool) - (0 if record else vault.promised(pool)) for pool in POOLS},
+        increase={pool: 0 if record else manifest.total(pool) - vault.promised(pool) for pool in POOLS},
         movers=_find_movers(workspace, number),
         intent=intent,
         revocations=vault.revocations(),
