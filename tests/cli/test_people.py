@@ -1,10 +1,13 @@
 """Publisher, three attesters of whom two must agree, guardian: each a process with a key, a folder and inputs of its own."""
 
 import shutil
+from threading import Event
 
 from rewards.jobs.workspace import Workspace
-from rewards.units import POOLS, PROVIDER
-from tests.cli.people import People, Person, find_richest
+from rewards.units import POOLS, PROVIDER, checksum
+from tests.cli.people import SIGNERS, People, Person, find_richest
+from tests.faults.faults import hang
+from tests.faults.proxy import Proxy
 
 
 def meet_attesters(people: People) -> list[Person]:
@@ -101,3 +104,28 @@ def test_a_bad_root_is_found_revoked_computed_again_and_paid(people: People) -> 
     assert int(claimer("claim", account, "--json").document["paid"]) >= amount
     assert people.vault.claimed(PROVIDER, account) == amount
     assert people.vault.balance_of(account) == sum(people.vault.claimed(pool, account) for pool in POOLS)
+
+
+def test_a_key_signs_in_one_process_at_a_time(people: People) -> None:
+    reached = Event()
+
+    def is_reached(_: object) -> bool:
+        reached.set()
+        return True
+
+    with Proxy(people.node.url) as proxy:
+        proxy.inject(hang(), "eth_estimateGas", when=is_reached)
+        slow = people.meet_key("publisher", "publisher", sealed=True, RPC_URL=proxy.url)
+        quick = people.meet("same key elsewhere", sealed=True, PUBLISHER_KEY=slow.settings["PUBLISHER_KEY"])
+        first = slow.start("publish", 0, "--apply")
+        assert reached.wait(120)
+        for command in (("publish", 0, "--apply"), ("resume",)):
+            refused = quick(*command, status=1)
+            assert refused.error == (
+                f"error: the key of {checksum(SIGNERS['publisher'].address)} on chain {people.vault.chain_id} is in use "
+                f"(process {first.process.pid}); wait until it ends"
+            )
+        first.process.kill()
+        first.process.wait(60)
+    assert quick("publish", 0, "--apply", "--json").document["state"] == "pending"
+    assert people.sent("publisher") == 1
