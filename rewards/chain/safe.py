@@ -1,4 +1,4 @@
-"""What the owners of a Safe are asked to sign: a file for its Transaction Builder, and the same in words. No network."""
+"""What the owners of a Safe are asked to sign: a file for its Transaction Builder, and the same in words."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,9 @@ from typing import Any
 
 from eth_account.messages import encode_typed_data
 from web3 import Web3
-from web3.exceptions import Web3Exception
+from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception
 
+from rewards.chain.client import Chain
 from rewards.chain.contracts import load_artifact
 from rewards.chain.deploy import encode_call
 from rewards.errors import UsageError
@@ -18,6 +19,15 @@ BUILDER_VERSION = "1.18.0"
 """The Transaction Builder whose format this is; files say by which version they were made."""
 
 _AMOUNTS = ("providerTotal", "userTotal")
+_NONCE = [
+    {
+        "type": "function",
+        "name": "nonce",
+        "inputs": [],
+        "outputs": [{"name": "", "type": "uint256"}],
+        "stateMutability": "view",
+    }
+]
 _SAFE_TX = {
     "to": "address",
     "value": "uint256",
@@ -121,6 +131,16 @@ def describe_call(chain_id: int, safe: Address, call: Call, nonce: int | None = 
     if nonce is not None:
         lines.append(f"safeTxHash at nonce {nonce}: 0x{hash_safe_transaction(chain_id, safe, call, nonce).hex()}")
     return lines
+
+
+def find_nonce(chain: Chain, safe: Address) -> int | None:
+    """The nonce at which the Safe's owners sign next; None where what stands at the address knows none."""
+    contract = chain.web3.eth.contract(Web3.to_checksum_address(checksum(safe)), abi=_NONCE)
+    with chain.translate_errors(f"asking the Safe {checksum(safe)} for its nonce"):
+        try:
+            return int(contract.functions.nonce().call())
+        except (BadFunctionCallOutput, ContractLogicError):
+            return None
 
 
 def hash_safe_transaction(chain_id: int, safe: Address, call: Call, nonce: int) -> bytes:

@@ -65,12 +65,17 @@ class Sender:
 
     def wait_until(self, intent: Intent, is_done: IsDone) -> None:
         """Waits for what somebody else is to bring about until it is final. ChainError when patience ends before."""
+        trouble: ChainUnavailable | None = None
         for _ in range(self._patience.polls):
-            if is_done(None):
-                if self._wait_until_done(intent, is_done):
+            try:
+                if is_done(None) and self._wait_until_done(intent, is_done):
                     return
-            else:
-                self._patience.pause(self._patience.pause_s)
+                trouble = None
+            except ChainUnavailable as unavailable:
+                trouble = unavailable
+            self._patience.pause(self._patience.pause_s)
+        if trouble is not None:
+            raise ChainUnavailable(f"{intent.purpose}: {trouble}; run the same command again later")
         raise ChainError(f"{intent.purpose}: the chain does not show it yet; run the same command again later")
 
     def send(self, intent: Intent, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rewards.jobs.claims import Payment
     from rewards.jobs.publish import ChainOutcome
     from rewards.ports import Receipt
+    from rewards.units import Address
 
 
 def publish(
@@ -41,7 +42,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Plan the publication of a sealed epoch's root, or with --apply send it by the publisher's key; twice is once."""
-    from rewards.jobs.chain import choose_author, lock_author, open_vault
+    from rewards.jobs.chain import choose_author, find_safe, lock_author, open_vault
     from rewards.jobs.publish import plan_publication, publish_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -60,7 +61,7 @@ def publish(
     if plan:
         print_plan(planned, as_json)
     else:
-        _print_chain_outcome(outcome, "published", as_json)
+        _print_chain_outcome(outcome, "published", find_safe(settings, "publisher"), as_json)
 
 
 def resume(data: Data = None, deployment: Deployment = None, as_json: AsJson = False) -> None:
@@ -104,7 +105,7 @@ def attest(
 ) -> None:
     """Recompute a published epoch from inputs of one's own and confirm it with the attester's key."""
     from rewards.jobs.attest import attest_epoch
-    from rewards.jobs.chain import choose_author, lock_author, open_vault
+    from rewards.jobs.chain import choose_author, find_safe, lock_author, open_vault
     from rewards.jobs.prepare import run_settings, share_before
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -120,10 +121,10 @@ def attest(
         with lock_author(author, vault.chain_id):
             bound = run_settings(settings, vault, overrides)
             outcome = attest_epoch(Workspace(settings.data), bound, epoch, vault, author, report)
-    _print_chain_outcome(outcome, "attested", as_json)
+    _print_chain_outcome(outcome, "attested", find_safe(settings, "attester"), as_json)
 
 
-def _print_chain_outcome(outcome: "ChainOutcome", deed: str, as_json: bool) -> None:
+def _print_chain_outcome(outcome: "ChainOutcome", deed: str, safe: "Address | None", as_json: bool) -> None:
     from rewards.epoch import from_micros
 
     record, receipt = outcome.record, outcome.receipt
@@ -140,14 +141,18 @@ def _print_chain_outcome(outcome: "ChainOutcome", deed: str, as_json: bool) -> N
     print_lines(
         [
             f"epoch {record.epoch} {deed}: root 0x{record.root.hex()}, {record.status}",
-            f"  {_describe_deed(receipt)}; {then}",
+            f"  {_describe_deed(receipt, safe)}; {then}",
         ]
     )
 
 
-def _describe_deed(receipt: "Receipt | None") -> str:
+def _describe_deed(receipt: "Receipt | None", safe: "Address | None" = None) -> str:
     if receipt is None:
-        return "done before, nothing sent"
+        return (
+            "done before, nothing sent"
+            if safe is None
+            else f"nothing sent from here: the owners of the Safe {safe} send"
+        )
     return f"transaction 0x{receipt.transaction.hex()}, block {receipt.block.number}"
 
 
@@ -159,7 +164,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Withdraw a root that is not active yet, with the guardian's key."""
-    from rewards.jobs.chain import choose_author, lock_author, open_vault
+    from rewards.jobs.chain import choose_author, find_safe, lock_author, open_vault
     from rewards.jobs.revoke import revoke_epoch
     from rewards.jobs.settings import load_settings
     from rewards.jobs.workspace import Workspace
@@ -173,7 +178,7 @@ def revoke(
     if as_json:
         print_json({"epoch": epoch, "reason": reason, "sent": describe_receipt(receipt)})
     else:
-        print_lines([f"epoch {epoch} revoked: {_describe_deed(receipt)}"])
+        print_lines([f"epoch {epoch} revoked: {_describe_deed(receipt, find_safe(settings, 'guardian'))}"])
 
 
 def claim(

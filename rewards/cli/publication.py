@@ -1,5 +1,6 @@
 """The plan of a publication, for people and for programs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,6 @@ from rewards.cli.answers import (
     print_json,
     print_lines,
     print_pairs,
-    print_table,
     single_line,
     state_amounts,
 )
@@ -21,13 +21,20 @@ WEI_PER_GWEI = 10**9
 
 def print_plan(plan: "PublicationPlan", as_json: bool) -> None:
     """The plan on stdout; raises what refuses it, so that the exit status says so too."""
-    from rewards.errors import refuse
+    from rewards.cli.failures import Unfinished
+    from rewards.errors import GateRefused, refuse
 
-    if as_json:
-        print_json(_describe(plan))
-    else:
+    step = f"publishing epoch {plan.manifest.epoch.number}"
+    if not as_json:
         _print_for_people(plan)
-    refuse(f"publishing epoch {plan.manifest.epoch.number}", plan.findings)
+        refuse(step, plan.findings)
+        return
+    document = _describe(plan)
+    try:
+        refuse(step, plan.findings)
+    except GateRefused as refused:
+        raise Unfinished(refused, document) from refused
+    print_json(document)
 
 
 def tell_owners(path: Path, lines: list[str]) -> None:
@@ -90,47 +97,46 @@ def _list_arguments(plan: "PublicationPlan") -> list[tuple[str, str]]:
         ("providerTotal", str(manifest.total(PROVIDER))),
         ("userTotal", str(manifest.total(USER))),
         ("manifestHash", "0x" + manifest.digest),
-        ("expectedRevocations", str(plan.revocations)),
+        ("revocationCount", str(plan.revocations)),
     ]
 
 
 def _print_for_people(plan: "PublicationPlan") -> None:
-    from rewards.units import POOL_NAMES, POOLS, format_cxpt
-
+    """Nothing that people compare or copy is folded: at 80 columns a table would break addresses and amounts in two."""
     manifest = plan.manifest
     print_lines([f"plan: publish epoch {manifest.epoch.number}, {manifest.leaves} leaves"])
-    print_table(
-        {"pool": "left", "promised before, CXPT": "right", "increase": "right", "total": "right"},
-        [
-            (
-                POOL_NAMES[pool],
-                format_cxpt(manifest.total(pool) - plan.increase[pool]),
-                format_cxpt(plan.increase[pool]),
-                format_cxpt(manifest.total(pool)),
-            )
-            for pool in POOLS
-        ],
-    )
+    print_pairs(_list_totals(plan))
     if plan.movers:
-        print_lines(["", f"the {len(plan.movers)} largest changes since the epoch before"])
-        print_table({"pool": "left", "account": "left", "before": "right", "after": "right", "change": "right"},
-                    map(_list_mover, plan.movers))  # fmt: skip
-    print_lines(["", "the call"])
-    print_pairs([("from", plan.sender), ("to", f"{plan.intent.to} publishRoot"), *_list_arguments(plan),
-                 ("calldata", "0x" + plan.intent.data.hex()), *_list_costs(plan)])  # fmt: skip
+        print_lines(["", f"the {len(plan.movers)} largest changes since the epoch before, CXPT"])
+        print_lines(line for mover in plan.movers for line in _list_mover(mover))
+    print_lines(["", f"publishRoot of the Vault {plan.intent.to}", f"from {plan.sender}"])
+    print_lines(f"{name}: {value}" for name, value in _list_arguments(plan))
+    print_lines([f"calldata: 0x{plan.intent.data.hex()}", ""])
+    print_pairs(_list_costs(plan))
     print_lines(["", *_conclude(plan)])
 
 
-def _list_mover(mover: "Mover") -> tuple[str, ...]:
+def _list_totals(plan: "PublicationPlan") -> Iterator[tuple[str, str]]:
+    from rewards.units import POOL_NAMES, POOLS, format_cxpt
+
+    for pool in POOLS:
+        total, increase = plan.manifest.total(pool), plan.increase[pool]
+        for what, amount in (("promised before", total - increase), ("increase", increase), ("total", total)):
+            yield f"{POOL_NAMES[pool]} pool, {what}", f"{format_cxpt(amount)} CXPT"
+
+
+def _list_mover(mover: "Mover") -> tuple[str, str]:
     from rewards.units import POOL_NAMES, format_cxpt
 
-    amounts = (mover.before, mover.after, mover.change)
-    return (POOL_NAMES[mover.pool], mover.account, *map(format_cxpt, amounts))
+    before, after, change = map(format_cxpt, (mover.before, mover.after, mover.change))
+    sign = "+" if mover.change > 0 else ""
+    return f"{POOL_NAMES[mover.pool]} {mover.account}", f"  {sign}{change}, from {before} to {after}"
 
 
 def _list_costs(plan: "PublicationPlan") -> list[tuple[str, str]]:
     if plan.gas is None:
-        return [("gas", "not estimated: nothing is to be sent")]
+        why = "the call would revert" if plan.record is None else "nothing is to be sent"
+        return [("gas", f"not estimated: {why}")]
     if plan.fees is None:
         return [("gas", f"{plan.gas} at most"), ("fee", "above REWARDS_MAX_FEE_WEI; raise it or wait")]
     fees = plan.fees
@@ -154,4 +160,6 @@ def _conclude(plan: "PublicationPlan") -> list[str]:
     notes = [f"note: {finding}" for finding in plan.findings if not finding.refuses]
     if plan.refused:
         return [*notes, *(begun if plan.unsettled else []), "it may not be sent:"]
+    if plan.gas is None:
+        return [*notes, "every gate agrees, yet the Vault would refuse the call; find out why before you send it"]
     return [*notes, *(begun if plan.unsettled else []), f"every gate agrees; send it: rewards publish {number} --apply"]

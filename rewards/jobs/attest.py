@@ -40,6 +40,7 @@ def attest_epoch(
         _keep_copy(workspace, vault, prepared)
         publication = find_publication_hash(vault, manifest)
         receipt = bring_about(
+            workspace,
             vault,
             author,
             vault.intend_attestation(number, publication),

@@ -49,6 +49,7 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, author: Autho
         store = LedgerIntents(workspace, number, "publish", manifest.digest)
         for _ in range(2):  # what was begun may be final and revoked since
             receipt = bring_about(
+                workspace,
                 vault,
                 author,
                 intend_publication(vault, manifest),
@@ -136,7 +137,7 @@ def plan_publication(
         manifest=manifest,
         record=record,
         findings=tuple(findings),
-        increase={pool: manifest.total(pool) - (0 if record else vault.promised(pool)) for pool in POOLS},
+        increase={pool: 0 if record else manifest.total(pool) - vault.promised(pool) for pool in POOLS},
         movers=_find_movers(workspace, number),
         intent=intent,
         revocations=vault.revocations(),

@@ -15,11 +15,15 @@ def revoke_epoch(workspace: Workspace, number: int, reason: str, vault: Vault, a
         record = vault.root_at(number)
         if record is None:
             raise ChainError(f"the Vault has no root of epoch {number}; there is nothing to revoke")
-        store = LedgerIntents(workspace, number, "revoke", record.manifest_hash.hex())
+        asked = record.manifest_hash
+
+        def is_done(block: int | None) -> bool:  # also where another root stands since, which nobody asked to revoke
+            found = vault.root_at(number, block)
+            return found is not None and (found.status == "revoked" or found.manifest_hash != asked)
+
+        store = LedgerIntents(workspace, number, "revoke", asked.hex())
         intent = vault.intend_revocation(number, reason)
-        receipt = bring_about(
-            vault, author, intent, store, lambda block: is_revoked(vault, number, block), lambda: None
-        )
+        receipt = bring_about(workspace, vault, author, intent, store, is_done, lambda: None)
         if workspace.has_catalogue():
             workspace.refresh_catalogue(workspace.find_published(vault))
         return receipt

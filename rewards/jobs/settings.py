@@ -38,6 +38,8 @@ MASTERS = r"^(local|local\[(\d+|\*)\]|local-cluster\[\d+,\d+,\d+\]|spark://\S+)$
 OPTIONS = {"spark_master": "master"}
 """Options that have another name than their setting."""
 
+AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""What boto3 reads from the environment and nobody else may."""
 SHORTEST_SECRET = 4
 """Characters of the shortest text that `list_secrets` names."""
 
@@ -216,17 +218,31 @@ def _describe_unknown(name: str, where: str, known: Iterable[str]) -> str:
 
 
 def list_secrets() -> list[str]:
-    """What no output may show, longest first: keys, passwords, and every part of the RPC URL but its scheme, host and
-    port."""
+    """What no output may show, longest first: keys, passwords, AWS's credentials, and every part of the RPC URLs but scheme,
+    host and port."""
     settings = load_settings()
     held = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
     if settings.keystore_password_file is not None:
         # Whatever is wrong with the file, what it holds may not be shown; what cannot be read cannot be shown either.
         with suppress(OSError, UnicodeDecodeError):
             held["keystore_password_file"] = _strip_newline(settings.keystore_password_file.read_text())
-    url = urlsplit(held.pop("rpc_url", ""))
-    parts = [p for p in (url.username, url.password, url.path.strip("/"), url.query, url.fragment) if p]
-    found = [text for part in parts for text in (part, unquote(part))]
+    found = [part for url in held.pop("rpc_url", "").split() for part in _list_parts(url)]
     found += [text for secret in held.values() for text in (secret, secret.removeprefix("0x"))]
+    found += [os.environ.get(name, "") for name in AWS_SECRETS]
     # Shorter ones would blot out half of every message, and protect nothing.
     return sorted({s for s in found if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
+
+
+def _list_parts(url: str) -> Iterator[str]:
+    """What may be secret in an address, as it is and decoded: as a whole, and each piece that a node may quote alone."""
+    try:
+        split = urlsplit(url)
+    except ValueError:  # no address
+        yield url
+        return
+    parts = [split.username or "", split.password or "", split.path.strip("/"), split.query, split.fragment]
+    parts += split.path.split("/")
+    parts += [value or name for name, _, value in (pair.partition("=") for pair in split.query.split("&"))]
+    for part in parts:
+        yield part
+        yield unquote(part)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,12 +26,22 @@ class Workspace:
         self.data = data
         self.store = BundleStore(data)
         self.ledger = Ledger(data / "ledger.duckdb")
+        self._held = ExitStack()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for one writing process; raises StorageError naming the owner's pid."""
-        with hold_lock(self.data / ".lock"):
+        with ExitStack() as held:
+            held.enter_context(hold_lock(self.data / ".lock"))
+            self._held = held
             yield
+
+    @contextmanager
+    def unlocked(self) -> Iterator[None]:
+        """Within `locked`: lets other processes in while the block waits for people, then holds the directory again."""
+        self._held.close()
+        yield
+        self._held.enter_context(hold_lock(self.data / ".lock", patient=True))
 
     def sealed_bundles(self) -> list[Bundle]:
         """The bundles of every sealed epoch that is in place, ascending."""

@@ -10,8 +10,9 @@ from rewards.errors import StorageError
 
 
 @contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
-    """Hold `path` for as long as the block runs; raises StorageError naming the owner's pid when another holds it."""
+def hold_lock(path: Path, patient: bool = False) -> Iterator[None]:
+    """Hold `path` for as long as the block runs; raises StorageError naming the owner's pid when another holds it, or waits
+    for that one where `patient`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -21,7 +22,7 @@ def hold_lock(path: Path) -> Iterator[None]:
         ) from error
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError as error:

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rewards.cli import run_command
+
+if TYPE_CHECKING:  # which imports from here
+    from tests.cli.people import Ground, People
 
 
 @dataclass(frozen=True)
@@ -103,3 +106,23 @@ def copy_of_sealed(sealed: Path, tmp_path: Path) -> Path:
     """A copy that a test may break."""
     shutil.copytree(sealed, tmp_path / "data")
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def ground(contracts: Path, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Ground]":
+    """A Vault on a node of its own, with both epochs of the sample sealed for it."""
+    from tests.cli.people import START, prepare_ground
+    from tests.faults.node import run_node
+
+    with run_node(contracts, start=START) as node:
+        yield prepare_ground(node, contracts, sample, tmp_path_factory.mktemp("ground"))
+
+
+@pytest.fixture
+def people(ground: "Ground", tmp_path: Path) -> "Iterator[People]":
+    """The network as it was, with blocks that come by themselves."""
+    from tests.cli.people import People, mining
+
+    ground.beginning.restore()
+    with mining(ground.node):
+        yield People(ground, tmp_path)

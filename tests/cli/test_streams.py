@@ -18,6 +18,10 @@ from eth_account import Account
 
 from rewards.cli.failures import describe_error, redact
 from tests.cli.conftest import Rewards, clean_environment, spawn_rewards
+from tests.cli.people import KEYS, People, list_bytes
+from tests.faults.faults import Fault, gateway_error, revert_on_estimate
+from tests.faults.proxy import FOREVER, Proxy
+from tests.faults.rpc import refuse
 
 COMMANDS = (
     "demo", "run", "deploy", "publish", "attest", "revoke", "resume", "claim", "reconcile", "status", "proof", "verify",
@@ -34,6 +38,7 @@ URL_PATH, URL_USER, URL_PASSWORD, KEYSTORE_PASSWORD = (
     "pass w0rd!",
     "open-sesame-2",
 )
+PASSWORD_IN_FILE, SECOND_PATH, THIRD_PATH = "open-sesame-3", "path-of-the-second", "path-of-the-third"
 
 
 def list_imported(calls: Sequence[Sequence[str]]) -> tuple[set[str], str]:
@@ -188,13 +193,16 @@ def test_a_terminal_gets_colour_unless_told_not_to(sealed: Path) -> None:
 
 
 class _Node(http.server.BaseHTTPRequestHandler):
-    """Answers every call as chain 1, or refuses it as a node does that wants another password."""
+    """Answers every call as chain 1, or refuses it as a node does that wants another password, or quotes in an error what
+    it was asked at; refusals quote that too."""
 
-    refuses = False
+    refuses = quotes = False
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": "0x1"}).encode()
+        quoted = {"code": -32000, "message": f"no access by {KEY[:20]} at {URL_PATH}: {self.path}"}
+        told = {"error": quoted} if self.quotes or self.refuses else {"result": "0x1"}
+        answer = json.dumps({"jsonrpc": "2.0", "id": asked["id"], **told}).encode()
         self.send_response(401 if self.refuses else 200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -255,8 +263,10 @@ def test_no_secret_is_ever_shown(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    keystore = tmp_path / "keystore.json"
+    keystore, password = tmp_path / "keystore.json", tmp_path / "password"
     keystore.write_text(json.dumps(Account.encrypt(bytes.fromhex(KEY), "another password", iterations=2)))
+    password.write_text(PASSWORD_IN_FILE)
+    password.chmod(0o600)
     everything = ""
 
     def collect(*arguments: object, status: int) -> None:
@@ -274,7 +284,22 @@ def test_no_secret_is_ever_shown(
     collect("publish", 0, *deployment, status=4)  # the wrong chain
     monkeypatch.setattr(node[0], "refuses", True)
     collect("publish", 0, *deployment, status=4)  # a refusal that quotes the address
-    collect("revoke", 0, "--reason", "x", *deployment, status=2)  # a password that does not open
+    monkeypatch.setattr(node[0], "quotes", True)
+    monkeypatch.setattr(node[0], "refuses", False)
+    collect("publish", 0, *deployment, status=4)  # an error that quotes pieces of the address
+    several = f"{node[1]} http://127.0.0.1:9/{SECOND_PATH}"
+    monkeypatch.setenv("REWARDS_RPC_URL", several)
+    collect("status", *deployment, status=4)  # several endpoints, one of which is down
+    collect("resume", *deployment, status=2)  # a password that does not open
+    monkeypatch.setenv("REWARDS_RPC_URL", f"{several} http://[{THIRD_PATH}")
+    collect("status", *deployment, status=4)  # one of which is no address
+    monkeypatch.setenv("REWARDS_RPC_URL", node[1])
+    collect("revoke", 0, "--reason", "x", *deployment, status=2)
+    monkeypatch.delenv("REWARDS_KEYSTORE_PASSWORD")
+    monkeypatch.setenv("REWARDS_KEYSTORE_PASSWORD_FILE", str(password))
+    collect("revoke", 0, "--reason", "x", *deployment, status=2)  # one from a file
+    password.chmod(0o644)
+    collect("revoke", 0, "--reason", "x", *deployment, status=2)  # which others may read
     monkeypatch.setenv("REWARDS_RPC_URL", node[1].replace("http://", "ftp://"))
     collect("status", *deployment, status=4)  # not an address
     monkeypatch.setenv("REWARDS_RPC_URL", node[1].replace("127.0.0.1", "127.0.0.1:x"))
@@ -286,7 +311,70 @@ def test_no_secret_is_ever_shown(
     collect("status", status=2)  # a setting that does not parse, beside the secrets
     assert "Traceback" in everything
     planted = (KEY, KEY[:20], URL_PATH, URL_USER, URL_PASSWORD, URL_PASSWORD.replace(" ", "%20"), KEYSTORE_PASSWORD)
+    planted += (PASSWORD_IN_FILE, SECOND_PATH, THIRD_PATH)
     assert [secret for secret in planted if secret in everything] == []
+
+
+def quote(words: str) -> Fault:
+    """A node's refusal in these words."""
+    return Fault("quotes", (), lambda _: refuse(-32000, words))
+
+
+def test_no_secret_reaches_a_file(people: People, rewards: Rewards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publisher, attester and guardian work, and fail, through an endpoint that throws its token back at them."""
+    planted = {
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjEXAMPLETOKEN",
+        "REWARDS_PUBLISHER_KEY": KEYS["publisher"].hex(),
+        "REWARDS_GUARDIAN_KEY": KEYS["guardian"].hex(),
+        "REWARDS_KEYSTORE_PASSWORD": KEYSTORE_PASSWORD,
+    }
+    tokens, everything = (URL_PATH, KEY[:20], URL_USER, SECOND_PATH), ""
+    publisher, ada = people.meet("publisher", sealed=True), people.meet_key("ada", "attester")
+    ada.drop_row()
+    for name, value in (publisher.environment | planted).items():
+        monkeypatch.setenv(name, value)
+
+    def collect(*arguments: object, status: int) -> None:
+        nonlocal everything
+        said = rewards(*arguments, "--traceback")
+        assert said.status == status, said.err
+        everything += said.out + said.err
+
+    with Proxy(people.node.url) as proxy:
+        first = proxy.url.replace("http://", f"http://{URL_USER}:{URL_PASSWORD.replace(' ', '%20')}@")
+        one = f"{first}/v3/{URL_PATH}?token={KEY[:20]}"
+        monkeypatch.setenv("REWARDS_RPC_URL", f"{one} {people.node.url}/{SECOND_PATH}")
+        reason = f"denied: {' '.join(tokens)}".encode()
+        reverts = revert_on_estimate("0x08c379a0" + f"{32:064x}{len(reason):064x}" + reason.hex().ljust(256, "0"))
+        proxy.inject(reverts)
+        collect("publish", 0, "--apply", status=4)
+        for fault in (quote(f"asked at {one}"), gateway_error(401)):
+            monkeypatch.setenv("REWARDS_RPC_URL", one)
+            proxy.inject(fault, times=FOREVER)
+            collect("publish", 0, "--apply", status=4)
+            collect("revoke", 0, "--reason", "x", status=4)
+            collect("reconcile", status=4)
+            proxy.heal()
+        collect("publish", 0, "--apply", status=0)
+        collect("publish", 0, "--plan", status=0)
+        monkeypatch.setenv("REWARDS_ATTESTER_KEY", ada.settings["ATTESTER_KEY"])
+        collect("attest", 0, "--inputs", ada.inputs, "--data", ada.data, status=6)
+        collect("revoke", 0, "--reason", "no secret", status=0)
+        collect("publish", 0, "--apply", status=3)
+        collect("status", status=0)
+    safe = people.meet_safe("guardian")
+    monkeypatch.delenv("REWARDS_GUARDIAN_KEY")
+    monkeypatch.setenv("REWARDS_GUARDIAN_SAFE", safe.settings["GUARDIAN_SAFE"])
+    collect("revoke", 0, "--reason", "x", "--data", safe.data, status=4)
+
+    secrets = [*tokens, URL_PASSWORD, URL_PASSWORD.replace(" ", "%20"), *planted.values(), KEYS["ada"].hex()]
+    assert "Traceback" in everything
+    assert [secret for secret in secrets if secret in everything] == []
+    for folder in (publisher.data, ada.data):
+        files = list_bytes(folder)
+        assert {"ledger.duckdb"} <= set(files)
+        assert [(name, secret) for name in files for secret in secrets if secret.encode() in files[name]] == []
 
 
 def test_redacting_blots_out_each_secret() -> None:

@@ -100,6 +100,31 @@ def test_the_password_of_a_file_is_a_secret(password_file: Path, monkeypatch: py
     assert list_secrets() == ["battery staple"]
 
 
+@pytest.mark.parametrize(
+    ("urls", "secrets"),
+    [
+        ("http://127.0.0.1:8545", []),
+        ("https://one.example/v3/path-one https://two.example/path-two", ["v3/path-one", "path-one", "path-two"]),
+        ("https://us%20er:pass%20word@one.example", ["pass%20word", "pass word", "us%20er", "us er"]),
+        ("https://one.example/?token=abcdef&net=1", ["token=abcdef&net=1", "abcdef"]),
+        ("https://one.example/rpc?bare-key#a-fragment", ["a-fragment", "bare-key"]),
+        ("http://[bad/secret-of-it http://127.0.0.1/other", ["http://[bad/secret-of-it", "other"]),
+    ],
+)
+def test_every_part_of_every_endpoint_is_a_secret(
+    monkeypatch: pytest.MonkeyPatch, urls: str, secrets: list[str]
+) -> None:
+    monkeypatch.setenv("REWARDS_RPC_URL", urls)
+    assert set(list_secrets()) == set(secrets)
+    assert list_secrets() == sorted(list_secrets(), key=len, reverse=True)
+
+
+def test_credentials_of_aws_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2Vj")
+    assert list_secrets() == ["wJalrXUtnFEMI/K7MDENG", "IQoJb3JpZ2luX2Vj"]
+
+
 def test_a_keystore_without_a_password_names_both_settings(keystore: Path) -> None:
     refuse(f"{keystore} needs a password; set REWARDS_KEYSTORE_PASSWORD or REWARDS_KEYSTORE_PASSWORD_FILE")
 
