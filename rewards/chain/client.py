@@ -58,7 +58,7 @@ class Chain:
     def _agree_on_final(self, provider: Endpoints) -> Block:
         """The newest block that every node which keeps up calls final; ChainError when they hold different blocks there.
 
-        The node that is furthest is asked first from then on; one that is far behind it has no say."""
+        The node that is furthest is asked first from then on; one far behind it is not waited for."""
         tag = "finalized" if self._has_final_tag else "latest"
         seen = [(endpoint, block) for endpoint, block in self._ask_each_for_block(provider, tag) if block is not None]
         if not seen:
@@ -66,19 +66,23 @@ class Chain:
         ahead, newest = max(seen, key=lambda pair: pair[1].number)
         if seen[0][1].number < newest.number:
             provider.prefer(ahead)
-        keeping_up = [endpoint for endpoint, block in seen if newest.number - block.number <= MOST_BEHIND]
-        number = min(block.number for endpoint, block in seen if endpoint in keeping_up)
-        if not self._has_final_tag:
-            number = max(0, number - self._depth)
+        depth = 0 if self._has_final_tag else self._depth
+        lowest = min(block.number for _, block in seen)
+        number = min(block.number for _, block in seen if newest.number - block.number <= MOST_BEHIND)
+        for height in sorted({max(0, lowest - depth), max(0, number - depth)}):
+            self._require_agreement(provider, height)
+        return self._block(max(0, number - depth))
+
+    def _require_agreement(self, provider: Endpoints, number: int) -> None:
+        """Raises ChainError when two nodes hold different blocks at a final height."""
         found = self._ask_each_for_block(provider, hex(number))
-        held = {block.hash: endpoint.where for endpoint, block in found if block is not None and endpoint in keeping_up}
+        held = {block.hash: endpoint.where for endpoint, block in found if block is not None}
         if len(held) > 1:
             told = ", ".join(f"0x{hash_.hex()} at {where}" for hash_, where in held.items())
             raise ChainError(
                 f"the endpoints disagree on block {number}, which is final: {told}; find out which of them is on another "
                 "fork, and take it out of REWARDS_RPC_URL"
             )
-        return self._block(number)
 
     def _ask_each_for_block(self, provider: Endpoints, which: str) -> list[tuple[Endpoint, Block | None]]:
         with self.translate_errors(f"reading block {which}"):

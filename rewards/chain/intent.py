@@ -1,7 +1,7 @@
 """What is to be sent, and what was signed for it: kept durably before anything is sent."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
@@ -88,6 +88,6 @@ class IntentStore(Protocol):
         """Remember a transaction that is about to be sent."""
         ...
 
-    def settle(self, transaction: bytes, outcome: Outcome, block: int | None) -> None:
-        """Remember what became of it; `block` is the final one that decided."""
+    def settle(self, outcomes: Mapping[bytes, Outcome], block: int) -> None:
+        """Remember what became of transactions, all of them or none; `block` is the final one that decided."""
         ...

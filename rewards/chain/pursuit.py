@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from web3.types import TxReceipt
 
@@ -13,8 +14,8 @@ from rewards.chain.intent import SignedIntent
 from rewards.errors import ChainError, ChainUnavailable, NotSigned
 from rewards.units import checksum
 
-MOST_VERSIONS = 12
-"""Signed versions of one intent: eleven replacements raise a fee at least three and a half times."""
+MOST_REPLACEMENTS = 11
+"""In one run: they raise a fee at least three and a half times. The next run may raise it further, up to the cap."""
 
 _TOO_CHEAP = re.compile(r"underpriced|fee ?too ?low|base ?fee|fee cap less|replace", re.IGNORECASE)
 _NOT_NOW = re.compile(r"nonce|full|overflow", re.IGNORECASE)
@@ -53,24 +54,38 @@ class Pursuit:
     rivals: Sequence[SignedIntent] = ()
     replace: Replace | None = None
     on_sent: Callable[[SignedIntent], None] = lambda _: None
+    confirm: Callable[[], None] = lambda: None
+    """Asked before anything is sent, again and again; raises what forbids it by now."""
     _was_sent: bool = field(default=False, init=False)
     _since: int | None = field(default=None, init=False)
+    _replacements: int = field(default=0, init=False)
     _unsigned: NotSigned | None = field(default=None, init=False)
 
     def run(self) -> Mined | None:
-        """What is final at the nonce; None when that is nothing of ours: all versions are dead.
+        """What is final at the nonce, after sending what must be sent; None when that is nothing of ours: all versions are
+        dead.
 
         Raises ChainError when a node refuses for good, or patience ends; everything signed is kept, and may be resumed.
         A node that does not answer for a while is asked again.
         """
+        found = self._follow(self._advance)
+        return None if found == "dead" else found
+
+    def watch(self) -> Mined | Literal["dead", "open"]:
+        """As `run`, but sends nothing: `open` when no version is in a block and the nonce is free, as after a
+        reorganisation."""
+        return self._follow(self._look)
+
+    def _follow(self, advance: Callable[[], Literal["dead", "open"] | None]) -> Mined | Any:
         trouble: ChainUnavailable | None = None
         for _ in range(self.patience.polls):
             try:
                 mined = self._find_mined()
                 if mined is not None and self._is_final(mined.receipt):
                     return mined
-                if mined is None and not self._advance():
-                    return None
+                fate = advance() if mined is None else None
+                if fate is not None:
+                    return fate
                 trouble = None
             except ChainUnavailable as unavailable:
                 trouble = unavailable
@@ -104,15 +119,21 @@ class Pursuit:
             self.chain.block(number).hash == bytes(receipt["blockHash"])
         )
 
-    def _advance(self) -> bool:
-        """One step towards a block; False when the nonce is another's for good."""
-        if self._is_nonce_taken("latest"):
-            return not self._is_dead()
+    def _advance(self) -> Literal["dead"] | None:
+        """One step towards a block; `dead` when the nonce is another's for good."""
+        fate = self._look()
+        if fate != "open":
+            return fate
         if not self.chain.knows_transaction(self._newest.transaction):
             self._submit()
         elif self._is_stuck():
             self._sign_again()
-        return True
+        return None
+
+    def _look(self) -> Literal["dead", "open"] | None:
+        if not self._is_nonce_taken("latest"):
+            return "open"
+        return "dead" if self._is_dead() else None
 
     def _is_nonce_taken(self, block: int | str) -> bool:
         count = self.chain.count_transactions(self._newest.sender, block)  # type: ignore[arg-type]
@@ -128,8 +149,9 @@ class Pursuit:
     def _submit(self) -> None:
         """Sends the newest version; what a node says counts less than what it knows afterwards."""
         stored = self._newest
-        if self._was_sent:
-            self._require_success(stored)
+        self.confirm()
+        if self._was_sent and self._is_in_vain(stored):
+            return
         try:
             self.chain.send_raw(stored.raw, stored.purpose)
         except ChainUnavailable:
@@ -143,8 +165,9 @@ class Pursuit:
         self._since, self._was_sent = None, True
         self.on_sent(stored)
 
-    def _require_success(self, stored: SignedIntent) -> None:
-        """Raises ChainError where what is to be sent again would revert by now, as on a fork where another was first."""
+    def _is_in_vain(self, stored: SignedIntent) -> bool:
+        """Whether there is nothing to send again after all, since it came into a block meanwhile. Raises ChainError where
+        it would revert by now, as on a fork where another was first."""
         to, data = stored.call
         call = {"from": checksum(stored.sender), "data": data} | ({} if to is None else {"to": checksum(to)})
         try:
@@ -152,9 +175,12 @@ class Pursuit:
         except ChainUnavailable:
             raise
         except ChainError as refusal:
+            if self._find_mined() is not None or self._is_nonce_taken("latest"):
+                return True  # what it would bring about stands already: by itself
             raise ChainError(
                 f"{stored.purpose}: not sent again, it would revert: {refusal}; {self._resumable}"
             ) from refusal
+        return False
 
     def _answer_refusal(self, refusal: ChainError) -> None:
         if self._is_nonce_taken("latest"):
@@ -179,7 +205,7 @@ class Pursuit:
 
     def _sign_again(self) -> bool:
         """A version with higher fees, which the next step sends; False where none may be signed."""
-        if self.replace is None or len(self.versions) >= MOST_VERSIONS:
+        if self.replace is None or self._replacements >= MOST_REPLACEMENTS:
             return False
         try:
             self.versions.insert(0, self.replace(self._newest))
@@ -187,6 +213,7 @@ class Pursuit:
             self._unsigned = unsigned
             return False
         self._since = None
+        self._replacements += 1
         return True
 
     def _describe_wait(self) -> str:
@@ -199,4 +226,6 @@ class Pursuit:
         told = f"the gas price is {asked.tip}" if asked.base_fee is None else f"the base fee is {asked.base_fee}"
         paid = f"nonce {newest.nonce} of {newest.sender} pays up to {newest.max_fee} wei per gas"
         unsigned = "" if self._unsigned is None else f"; it was not replaced: {self._unsigned}"
+        if self._replacements >= MOST_REPLACEMENTS:
+            unsigned += f"; it was replaced {self._replacements} times, the next run goes on"
         return f"transaction 0x{newest.transaction.hex()} is in no block yet: {paid}, {told}{unsigned}"

@@ -7,7 +7,7 @@ from hexbytes import HexBytes
 
 from rewards.chain.client import Chain
 from rewards.chain.fees import Fees, ask_for_fees, choose_fees
-from rewards.chain.intent import Intent, IntentStore, OnSigned, SignedIntent
+from rewards.chain.intent import Intent, IntentStore, OnSigned, Outcome, SignedIntent
 from rewards.chain.pursuit import Mined, Patience, Pursuit, Replace
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, ChainUnavailable
@@ -35,32 +35,39 @@ class Sender:
         """The hash of every transaction that the chain took from here, again where it was sent again."""
 
     def execute(
-        self, intent: Intent, signer: Signer, store: IntentStore, is_done: IsDone, check: Callable[[], None]
+        self,
+        intent: Intent,
+        signer: Signer,
+        store: IntentStore,
+        is_done: IsDone,
+        check: Callable[[], None],
+        confirm: Callable[[], None] = lambda: None,
     ) -> Receipt | None:
         """Brings about what an intent asks for, once, whatever was signed before and wherever that ended.
 
         Asks the chain first; finishes what `store` holds of this signer; where it is not done, calls `check`, which may
         raise, and then sends: at the nonce that the chain gives, or the one that an unfinished transaction has, which is
-        then replaced. Returns when the effect is final: the receipt of a transaction that `store` knew or knows now, or
-        None where something else had that effect.
+        then replaced. `confirm` is asked before each sending, also long after. Returns when the effect is final: the
+        receipt of a transaction that `store` knew or knows now, or None where something else had that effect.
 
         Raises ChainError when it would revert, did, or the chain does not take it: what is signed is kept, and the
         same call resumes.
         """
+        receipt: Receipt | None = None
         for _ in range(ROUNDS):
             mined = self._finish_mined(signer.address, store)
             if mined is None:
                 if is_done(None):
                     if self._wait_until_done(intent, is_done):
-                        return None
+                        return receipt
                     continue
                 check()
-                mined = self._pursue(intent, signer, store)
+                mined = self._pursue(intent, signer, store, confirm)
             if mined is not None and mined.version.serves(intent):
-                return self._require_success(mined)
+                receipt = self._require_success(mined)
         raise ChainError(
-            f"{intent.purpose}: its nonce went to something else {ROUNDS} times; find out who else uses the key of "
-            f"{signer.address}, then run the command again"
+            f"{intent.purpose}: its nonce went to something else, or its effect was undone, {ROUNDS} times; find out who "
+            f"else uses the key of {signer.address}, then run the command again"
         )
 
     def wait_until(self, intent: Intent, is_done: IsDone) -> None:
@@ -154,34 +161,35 @@ class Sender:
 
         return replace
 
-    def _run(
-        self, versions: list[SignedIntent], rivals: list[SignedIntent] | None = None, replace: Replace | None = None
-    ) -> Mined | None:
-        on_sent = self._note_sent
-        return Pursuit(self.chain, self._patience, versions, rivals or [], replace, on_sent).run()
+    def _run(self, versions: list[SignedIntent], replace: Replace | None = None) -> Mined | None:
+        return Pursuit(self.chain, self._patience, versions, replace=replace, on_sent=self._note_sent).run()
 
     def _note_sent(self, stored: SignedIntent) -> None:
         self.sent.append(stored.transaction)
 
-    def _pursue(self, intent: Intent, signer: Signer, store: IntentStore) -> Mined | None:
+    def _pursue(self, intent: Intent, signer: Signer, store: IntentStore, confirm: Callable[[], None]) -> Mined | None:
         """Sends the intent at the nonce of whatever is unfinished, and settles all that was signed with that nonce."""
-        unfinished = list(store.open(self.chain.chain_id, signer.address))
+        unfinished = self._list_first_open(store, signer.address)
+        known = [v for v in unfinished if self.chain.knows_transaction(v.transaction)]
         versions = [v for v in reversed(unfinished) if v.serves(intent)]
         rivals = [v for v in unfinished if not v.serves(intent)]
-        if not any(self.chain.knows_transaction(version.transaction) for version in versions):
+        if not any(v.serves(intent) for v in known):
             gas = self.estimate(intent, signer.address)  # also for what was signed before: it may revert by now
-            if not versions or any(rival.max_fee > versions[0].max_fee for rival in rivals):
-                versions.insert(0, self._sign_first(intent, signer, gas, unfinished))
+            if not versions or any(v.max_fee > versions[0].max_fee for v in known):
+                versions.insert(0, self._sign_first(intent, signer, gas, unfinished, known))
                 store.keep(versions[0])
-        mined = self._run(versions, rivals, self._replacing(intent, signer, store.keep))
+        replace = self._replacing(intent, signer, store.keep)
+        mined = Pursuit(self.chain, self._patience, versions, rivals, replace, self._note_sent, confirm).run()
         self._settle(store, signer.address, versions[0].nonce, mined)
         return mined
 
-    def _sign_first(self, intent: Intent, signer: Signer, gas: int, unfinished: list[SignedIntent]) -> SignedIntent:
-        """At the nonce of what is unfinished, for more than any of it; or at the next one of the chain."""
+    def _sign_first(
+        self, intent: Intent, signer: Signer, gas: int, unfinished: list[SignedIntent], known: list[SignedIntent]
+    ) -> SignedIntent:
+        """At the nonce of what is `unfinished`, for more than any of it that a node has; or at the next one of the chain."""
         if unfinished:
-            dearest = max(unfinished, key=lambda v: (v.max_fee, v.priority_fee))
-            return self._sign(intent, signer, dearest.nonce, gas, dearest)
+            dearest = max(known, key=lambda v: (v.max_fee, v.priority_fee), default=None)
+            return self._sign(intent, signer, unfinished[0].nonce, gas, dearest)
         nonce = self.chain.count_transactions(signer.address, "latest")
         waiting = self.chain.count_transactions(signer.address, "pending") - nonce
         if waiting > 0:
@@ -193,31 +201,30 @@ class Sender:
 
     def _finish_mined(self, sender: Address, store: IntentStore) -> Mined | None:
         """Waits for an unfinished transaction that is in a block until it is final, and settles its nonce; settles what is
-        dead. None when nothing of this was there."""
-        unfinished = list(store.open(self.chain.chain_id, sender))
-        if not unfinished:
-            return None
-        nonce = min(version.nonce for version in unfinished)
-        versions = [version for version in reversed(unfinished) if version.nonce == nonce]
-        if self.chain.count_transactions(sender, "latest") <= nonce and all(
-            self.chain.find_receipt(version.transaction) is None for version in versions
-        ):
-            return None
-        mined = self._run(versions)
-        self._settle(store, sender, nonce, mined)
-        return mined or self._finish_mined(sender, store)
+        dead. None when nothing of this was there. Sends nothing: whether it still should be is for others to say."""
+        while versions := self._list_first_open(store, sender):
+            fate = Pursuit(self.chain, self._patience, versions[::-1]).watch()
+            if fate == "open":
+                return None
+            mined = None if fate == "dead" else fate
+            self._settle(store, sender, versions[0].nonce, mined)
+            if mined is not None:
+                return mined
+        return None
+
+    def _list_first_open(self, store: IntentStore, sender: Address) -> list[SignedIntent]:
+        """What is unfinished at the lowest nonce, oldest first: nothing behind it can be mined before."""
+        unfinished = store.open(self.chain.chain_id, sender)
+        return [v for v in unfinished if v.nonce == min(each.nonce for each in unfinished)]
 
     def _settle(self, store: IntentStore, sender: Address, nonce: int, mined: Mined | None) -> None:
-        final = self.chain.final_block().number if mined is None else mined.receipt["blockNumber"]
-        for version in store.open(self.chain.chain_id, sender):
-            if version.nonce != nonce:
-                continue
-            if mined is None:
-                store.settle(version.transaction, "dead", final)
-            elif version.transaction == mined.version.transaction:
-                store.settle(version.transaction, "succeeded" if mined.receipt["status"] == 1 else "failed", final)
-            else:
-                store.settle(version.transaction, "replaced", final)
+        at_nonce = [v.transaction for v in store.open(self.chain.chain_id, sender) if v.nonce == nonce]
+        if mined is None:
+            store.settle(dict.fromkeys(at_nonce, "dead"), self.chain.final_block().number)
+            return
+        ended: Outcome = "succeeded" if mined.receipt["status"] == 1 else "failed"
+        outcomes: dict[bytes, Outcome] = dict.fromkeys(at_nonce, "replaced")
+        store.settle(outcomes | {mined.version.transaction: ended}, mined.receipt["blockNumber"])
 
     def _wait_until_done(self, intent: Intent, is_done: IsDone) -> bool:
         """Until the effect is final too; False when a reorganisation took it back."""

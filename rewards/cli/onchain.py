@@ -6,6 +6,7 @@ import typer
 
 from rewards.cli.answers import describe_receipt, print_json, print_lines, state_amounts
 from rewards.cli.epochs import ask_chain, print_findings
+from rewards.cli.failures import Unfinished
 from rewards.cli.options import (
     Account,
     AsJson,
@@ -22,11 +23,15 @@ from rewards.cli.options import (
 )
 from rewards.cli.publication import print_plan, tell_owners
 from rewards.cli.stages import Stages
+from rewards.errors import RewardsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rewards.chain.vault import Vault
     from rewards.jobs.claims import Payment
     from rewards.jobs.publish import ChainOutcome
+    from rewards.jobs.resume import Resumed
     from rewards.ports import Receipt
     from rewards.units import Address
 
@@ -79,17 +84,39 @@ def resume(data: Data = None, deployment: Deployment = None, as_json: AsJson = F
         stages.report("finish what was begun, and wait until it is final")
         for signer in signers.values():
             held.enter_context(lock_author(signer, vault.chain_id))
-        done = list(resume_all(Workspace(settings.data), vault, signers))
+        done, refusal = _collect(resume_all(Workspace(settings.data), vault, signers))
+    document = {"resumed": [_describe_resumed(one) for one in done]}
+    if as_json and refusal is not None:
+        raise Unfinished(refusal, document)
     if as_json:
-        known = [
-            {"action": d.action, "epoch": d.epoch, "signed": "0x" + d.transaction.hex(), "overtaken": d.overtaken,
-             "sent": describe_receipt(d.receipt)}
-            for d in done
-        ]  # fmt: skip
-        print_json({"resumed": known})
+        print_json(document)
         return
-    lines = [f"{d.action} of epoch {d.epoch}: {d.overtaken or _describe_deed(d.receipt)}" for d in done]
-    print_lines(lines or ["nothing was left unfinished"])
+    lines = [f"{d.action} of epoch {d.epoch}: {_tell_resumed(d)}" for d in done]
+    print_lines(lines or ([] if refusal else ["nothing was left unfinished"]))
+    if refusal is not None:
+        raise refusal
+
+
+def _collect(resumed: "Iterator[Resumed]") -> "tuple[list[Resumed], RewardsError | None]":
+    """All that was finished, and what stopped the rest."""
+    done: list[Resumed] = []
+    try:
+        for one in resumed:
+            done.append(one)
+    except RewardsError as refusal:
+        return done, refusal
+    return done, None
+
+
+def _describe_resumed(one: "Resumed") -> dict[str, Any]:
+    known = {"action": one.action, "epoch": one.epoch, "signed": "0x" + one.transaction.hex()}
+    return known | {"overtaken": one.overtaken, "sent": describe_receipt(one.receipt)}
+
+
+def _tell_resumed(one: "Resumed") -> str:
+    if one.overtaken is None:
+        return _describe_deed(one.receipt)
+    return f"{one.overtaken}; cancelled, {_describe_deed(one.receipt)}"
 
 
 def attest(

@@ -14,27 +14,36 @@ from rewards.cli.answers import (
 )
 
 if TYPE_CHECKING:
+    from rewards.errors import RewardsError
     from rewards.jobs.publish import Mover, PublicationPlan
 
 WEI_PER_GWEI = 10**9
 
 
 def print_plan(plan: "PublicationPlan", as_json: bool) -> None:
-    """The plan on stdout; raises what refuses it, so that the exit status says so too."""
+    """The plan on stdout; raises what forbids it, so that the exit status says so too."""
     from rewards.cli.failures import Unfinished
-    from rewards.errors import GateRefused, refuse
 
-    step = f"publishing epoch {plan.manifest.epoch.number}"
+    forbids = _find_refusal(plan)
     if not as_json:
         _print_for_people(plan)
-        refuse(step, plan.findings)
+        if forbids is not None:
+            raise forbids
         return
     document = _describe(plan)
-    try:
-        refuse(step, plan.findings)
-    except GateRefused as refused:
-        raise Unfinished(refused, document) from refused
+    if forbids is not None:
+        raise Unfinished(forbids, document) from forbids
     print_json(document)
+
+
+def _find_refusal(plan: "PublicationPlan") -> "RewardsError | None":
+    from rewards.errors import GateRefused, refuse
+
+    try:
+        refuse(f"publishing epoch {plan.manifest.epoch.number}", plan.findings)
+    except GateRefused as refused:
+        return refused
+    return plan.obstacle
 
 
 def tell_owners(path: Path, lines: list[str]) -> None:
@@ -55,7 +64,7 @@ def _describe(plan: "PublicationPlan") -> dict[str, Any]:
         "manifest": manifest.digest,
         "leaves": manifest.leaves,
         "done": plan.record is not None,
-        "may_be_sent": plan.record is None and not plan.refused,
+        "may_be_sent": plan.may_be_sent,
         "pools": [
             {"pool": POOL_NAMES[pool], **state_amounts(total=manifest.total(pool), increase=plan.increase[pool])}
             for pool in POOLS
@@ -75,6 +84,7 @@ def _describe(plan: "PublicationPlan") -> dict[str, Any]:
             "arguments": dict(_list_arguments(plan)),
             "calldata": "0x" + plan.intent.data.hex(),
         },
+        "obstacle": None if plan.obstacle is None else str(plan.obstacle),
         "gas": plan.gas,
         "max_fee_wei": None if fees is None else str(fees.max_fee),
         "priority_fee_wei": None if fees is None else str(fees.tip),
@@ -138,7 +148,7 @@ def _list_costs(plan: "PublicationPlan") -> list[tuple[str, str]]:
         why = "the call would revert" if plan.record is None else "nothing is to be sent"
         return [("gas", f"not estimated: {why}")]
     if plan.fees is None:
-        return [("gas", f"{plan.gas} at most"), ("fee", "above REWARDS_MAX_FEE_WEI; raise it or wait")]
+        return [("gas", f"{plan.gas} at most"), ("fee", "not chosen: see below")]
     fees = plan.fees
     return [
         ("gas", f"{plan.gas} at most"),
@@ -158,8 +168,6 @@ def _conclude(plan: "PublicationPlan") -> list[str]:
         return [f"done before: the root is {plan.record.status}; nothing is left to send"]
     begun = [f"{plan.unsettled} transaction(s) of this sender are unfinished and are finished or replaced first"]
     notes = [f"note: {finding}" for finding in plan.findings if not finding.refuses]
-    if plan.refused:
+    if not plan.may_be_sent:
         return [*notes, *(begun if plan.unsettled else []), "it may not be sent:"]
-    if plan.gas is None:
-        return [*notes, "every gate agrees, yet the Vault would refuse the call; find out why before you send it"]
     return [*notes, *(begun if plan.unsettled else []), f"every gate agrees; send it: rewards publish {number} --apply"]

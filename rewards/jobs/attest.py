@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from rewards.chain.vault import Vault, publication_hash
+from rewards.chain.vault import Vault
 from rewards.errors import ChainError, Disagreement, Finding, refuse
-from rewards.jobs.before_sending import is_of
+from rewards.jobs.before_sending import find_publication_hash, identify_publication, is_of
 from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
 from rewards.jobs.proposal import Author, bring_about
@@ -44,8 +44,8 @@ def attest_epoch(
             vault,
             author,
             vault.intend_attestation(number, publication),
-            LedgerIntents(workspace, number, "attest", manifest.digest),
-            lambda block: is_attested(vault, number, manifest.hash, publication, author.address, block),
+            LedgerIntents(workspace, number, "attest", manifest.digest, publication),
+            lambda block: is_attested(vault, number, publication, author.address, block),
             lambda: _require_same(vault, manifest),
         )
         return ChainOutcome(require_published(vault, number), receipt)
@@ -97,18 +97,10 @@ def _advise_disagreeing(manifest: Manifest, record: RootRecord) -> str:
     )
 
 
-def find_publication_hash(vault: Vault, manifest: Manifest) -> bytes:
-    """What an attester confirms of a manifest while the Vault counts so many revocations."""
-    totals = manifest.total(PROVIDER), manifest.total(USER)
-    return publication_hash(manifest.epoch.number, manifest.root, manifest.hash, *totals, vault.revocations())
-
-
-def is_attested(
-    vault: Vault, number: int, manifest: bytes, publication: bytes, attester: Address, block: int | None = None
-) -> bool:
+def is_attested(vault: Vault, number: int, publication: bytes, attester: Address, block: int | None = None) -> bool:
     """Whether nothing is left to confirm of a publication, be it by this attester or by enough others."""
     record = vault.root_at(number, block)
-    if record is None or record.status == "revoked" or record.manifest_hash != manifest:
+    if record is None or record.status == "revoked" or identify_publication(vault, record, block) != publication:
         return False
     enough = record.status != "pending" or record.attestations_missing == 0
     return enough or vault.has_attested(publication, attester, block)

@@ -4,7 +4,7 @@ import hashlib
 
 from rewards import gates
 from rewards.bundles.store import Bundle
-from rewards.chain.vault import Vault
+from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import Finding, RewardsError
 from rewards.jobs.history import check_history
 from rewards.jobs.workspace import Workspace
@@ -33,6 +33,19 @@ def is_of(record: RootRecord, manifest: Manifest) -> bool:
     """Whether what the chain holds of an epoch is this very publication."""
     wanted = (manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER))
     return wanted == (record.root, record.manifest_hash, record.provider_total, record.user_total)
+
+
+def identify_publication(vault: Vault, record: RootRecord, block: int | None = None) -> bytes:
+    """The Vault's own hash of what it holds of an epoch: another root, another total or another publication of the same
+    after a revocation has another."""
+    totals = record.provider_total, record.user_total
+    return publication_hash(record.epoch, record.root, record.manifest_hash, *totals, vault.revocations(block))
+
+
+def find_publication_hash(vault: Vault, manifest: Manifest) -> bytes:
+    """The Vault's hash of a manifest's publication while it counts so many revocations: what an attester confirms."""
+    totals = manifest.total(PROVIDER), manifest.total(USER)
+    return publication_hash(manifest.epoch.number, manifest.root, manifest.hash, *totals, vault.revocations())
 
 
 def check_not_revoked(vault: Vault, manifest: Manifest) -> list[Finding]:

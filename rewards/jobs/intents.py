@@ -1,6 +1,6 @@
 """The ledger as the place where the sender keeps what it signed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rewards.chain.intent import Outcome, SignedIntent
 from rewards.errors import Finding
@@ -13,10 +13,10 @@ class LedgerIntents:
     """`rewards.chain.intent.IntentStore` over a ledger, for one action on one publication: what is kept here is of that
     one; what is open may be of others."""
 
-    def __init__(self, workspace: Workspace, epoch: int, action: str, manifest: str) -> None:
+    def __init__(self, workspace: Workspace, epoch: int, action: str, manifest: str, publication: bytes) -> None:
         self._workspace = workspace
         self._intents = Intents(workspace.ledger)
-        self._epoch, self._action, self._manifest = epoch, action, manifest
+        self._epoch, self._action, self._manifest, self._publication = epoch, action, manifest, publication
 
     def open(self, chain_id: int, sender: Address) -> Sequence[SignedIntent]:
         return [SignedIntent.from_json(stored.record) for stored in self._intents.open(chain_id, sender)]
@@ -27,6 +27,7 @@ class LedgerIntents:
             self._epoch,
             self._action,
             self._manifest,
+            self._publication.hex(),
             signed.chain_id,
             signed.sender,
             signed.nonce,
@@ -34,9 +35,13 @@ class LedgerIntents:
         )
         self._intents.keep(stored, now())
 
-    def settle(self, transaction: bytes, outcome: Outcome, block: int | None) -> None:
-        self._intents.settle(transaction.hex(), outcome, block, now())
-        if outcome == "dead":
-            message = "a signed transaction can never be mined: its nonce went to one that was not signed here"
-            finding = Finding("intent", message, f"0x{transaction.hex()}", f"another, by block {block}", refuses=False)
-            self._workspace.ledger.record_findings(self._epoch, "resume", [finding], now())
+    def settle(self, outcomes: Mapping[bytes, Outcome], block: int) -> None:
+        self._intents.settle({hash_.hex(): outcome for hash_, outcome in outcomes.items()}, block, now())
+        message = "a signed transaction can never be mined: its nonce went to one that was not signed here"
+        dead = [
+            Finding("intent", message, f"0x{hash_.hex()}", f"another, by block {block}", refuses=False)
+            for hash_, outcome in outcomes.items()
+            if outcome == "dead"
+        ]
+        if dead:
+            self._workspace.ledger.record_findings(self._epoch, "resume", dead, now())

@@ -38,12 +38,13 @@ def bring_about(
     store: IntentStore,
     is_done: IsDone,
     check: Callable[[], None],
+    confirm: Callable[[], None] = lambda: None,
 ) -> Receipt | None:
     """Sends by a key, or asks the owners and waits until the chain shows the effect in a final block; the receipt is null
     in the latter case, or where it was done before. Owners take hours: meanwhile other processes may use the `workspace`,
     which is locked before and after. Raises as `Sender.execute`."""
     if not isinstance(author, SafeOwners):
-        return vault.sender.execute(intent, author, store, is_done, check)
+        return vault.sender.execute(intent, author, store, is_done, check, confirm)
     path = author.folder / f"{intent.purpose.replace(' ', '-')}.json"
     if not is_done(None):
         check()

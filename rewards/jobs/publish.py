@@ -1,15 +1,16 @@
 """Publish a sealed epoch, and plan it first: what would be sent, and whether it may."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from rewards.bundles.store import Bundle
 from rewards.chain.fees import Fees
-from rewards.chain.intent import Intent
+from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.vault import Vault
-from rewards.errors import ChainError, ChainUnavailable, Disagreement, FeeAboveCap, Finding, refuse
-from rewards.jobs.before_sending import find_objections, is_of
+from rewards.errors import ChainError, ChainUnavailable, Disagreement, Finding, refuse
+from rewards.jobs.before_sending import find_objections, find_publication_hash, is_of
 from rewards.jobs.history import extend_history
 from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.proposal import Author, bring_about
@@ -41,28 +42,26 @@ def publish_epoch(workspace: Workspace, number: int, vault: Vault, author: Autho
         bundle = workspace.store.read(number)
         manifest = bundle.manifest
 
+        intent, publication = intend_publication(vault, manifest), find_publication_hash(vault, manifest)
+        store = LedgerIntents(workspace, number, "publish", manifest.digest, publication)
+
+        def is_done(block: int | None) -> bool:
+            return find_published(vault, manifest, block) is not None
+
         def check() -> None:
-            findings = find_objections(workspace, bundle, vault, author.address, again)
+            # What was signed for this very call passed the question whether it may be sent again.
+            begun = any(v.serves(intent) for v in store.open(vault.chain_id, author.address))
+            findings = find_objections(workspace, bundle, vault, author.address, again or begun)
             workspace.ledger.record_findings(number, "publish", findings, now())
             refuse(f"publishing epoch {number}", findings)
 
-        store = LedgerIntents(workspace, number, "publish", manifest.digest)
-        for _ in range(2):  # what was begun may be final and revoked since
-            receipt = bring_about(
-                workspace,
-                vault,
-                author,
-                intend_publication(vault, manifest),
-                store,
-                lambda block: find_published(vault, manifest, block) is not None,
-                check,
-            )
-            record = find_published(vault, manifest)
-            if record is not None:
-                extend_history(workspace, vault)
-                workspace.refresh_catalogue(workspace.find_published(vault))
-                return ChainOutcome(record, receipt)
-    raise ChainError(f"epoch {number} was sent, yet the Vault has no root of it; run the command again")
+        receipt = bring_about(workspace, vault, author, intent, store, is_done, check)
+        record = find_published(vault, manifest)
+        if record is None:
+            raise ChainError(f"epoch {number} was sent, yet the Vault has no root of it; run the command again")
+        extend_history(workspace, vault)
+        workspace.refresh_catalogue(workspace.find_published(vault))
+        return ChainOutcome(record, receipt)
 
 
 def intend_publication(vault: Vault, manifest: Manifest) -> Intent:
@@ -104,7 +103,7 @@ class Mover:
 @dataclass(frozen=True)
 class PublicationPlan:
     """What `publish` would do: nothing where `record` is the publication that stands already. `increase` in base units by
-    pool; `gas` is null where the call would revert, `fees` where the chain asks for more than the cap."""
+    pool; `obstacle` is what the chain or the cap on fees has against it, and then `gas` or `fees` is null."""
 
     manifest: Manifest
     record: RootRecord | None
@@ -116,67 +115,81 @@ class PublicationPlan:
     sender: Address
     gas: int | None
     fees: Fees | None
+    obstacle: ChainError | None
     unsettled: int
 
     @property
-    def refused(self) -> bool:
-        return any(finding.refuses for finding in self.findings)
+    def may_be_sent(self) -> bool:
+        """Whether `publish` would send it now."""
+        refused = any(finding.refuses for finding in self.findings)
+        return self.record is None and not refused and self.obstacle is None
 
 
 def plan_publication(
     workspace: Workspace, number: int, vault: Vault, sender: Address, again: bool = False
 ) -> PublicationPlan:
     """What `publish_epoch` by `sender` would do now; sends, signs and writes nothing. Raises as that does, but for the
-    gates, whose findings are part of the plan."""
+    gates and what the chain has against the call, which are part of the plan."""
     bundle = workspace.store.read(number)
     manifest = bundle.manifest
     record = find_published(vault, manifest)
-    intent = intend_publication(vault, manifest)
-    findings = [] if record else find_objections(workspace, bundle, vault, sender, again)
+    intent, publication = intend_publication(vault, manifest), find_publication_hash(vault, manifest)
+    begun = LedgerIntents(workspace, number, "publish", manifest.digest, publication).open(vault.chain_id, sender)
+    findings: list[Finding] = []
+    if record is None:
+        served = any(version.serves(intent) for version in begun)
+        findings = find_objections(workspace, bundle, vault, sender, again or served)
+    movers, note = _find_movers(workspace, bundle, is_whole=not any(f.gate == "bundle" for f in findings))
+    gas, fees, obstacle = (None, None, None) if record else _ask_chain(vault, intent, sender, begun)
     return PublicationPlan(
         manifest=manifest,
         record=record,
-        findings=tuple(findings),
+        findings=(*findings, *note),
         increase={pool: 0 if record else manifest.total(pool) - vault.promised(pool) for pool in POOLS},
-        movers=_find_movers(workspace, number),
+        movers=movers,
         intent=intent,
         revocations=vault.revocations(),
         sender=sender,
-        gas=None if record else _estimate(vault, intent, sender),
-        fees=_choose_fees(vault),
-        unsettled=len(LedgerIntents(workspace, number, "publish", manifest.digest).open(vault.chain_id, sender)),
+        gas=gas,
+        fees=fees,
+        obstacle=obstacle,
+        unsettled=len(begun),
     )
 
 
-def _find_movers(workspace: Workspace, number: int) -> tuple[Mover, ...]:
-    """The largest changes since the epoch before, largest first; all of it where there is none."""
-    after = workspace.store.read(number).frame(CLAIMABLES)
-    before = workspace.store.read(number - 1).frame(CLAIMABLES) if workspace.store.has(number - 1) else after.clear()
+def _ask_chain(
+    vault: Vault, intent: Intent, sender: Address, begun: Sequence[SignedIntent]
+) -> tuple[int | None, Fees | None, ChainError | None]:
+    """Gas, fees, and what forbids either."""
+    gas: int | None = None
+    try:
+        gas = vault.sender.estimate(intent, sender)
+        return gas, vault.sender.choose_fees(begun[-1] if begun else None), None
+    except ChainUnavailable:
+        raise
+    except ChainError as obstacle:
+        return gas, None, obstacle
+
+
+def _find_movers(workspace: Workspace, bundle: Bundle, is_whole: bool) -> tuple[tuple[Mover, ...], list[Finding]]:
+    """The largest changes since the epoch before, largest first, all of it where there is none; none of a bundle that is
+    not whole. A damaged epoch before is a note."""
+    if not is_whole:
+        return (), []
+    number, after = bundle.manifest.epoch.number, bundle.frame(CLAIMABLES)
+    try:
+        before = (
+            workspace.store.read(number - 1).frame(CLAIMABLES) if workspace.store.has(number - 1) else after.clear()
+        )
+    except Disagreement as damage:
+        return (), [
+            Finding("bundle", f"no changes are shown: {damage}", "a whole epoch before", "damage", refuses=False)
+        ]
     was = before.select("pool", "account", before="cumulative_amount")
     both = after.join(was, on=["pool", "account"], how="full", coalesce=True).with_columns(
         pl.col("before", "cumulative_amount").fill_null(pl.lit(0, MONEY))
     )
     changed = both.with_columns(change=(pl.col("cumulative_amount") - pl.col("before")).abs())
     largest = changed.filter(pl.col("change") > 0).sort(["change", "pool", "account"], descending=[True, False, False])
-    return tuple(
-        Mover(pool, Address(account), int(before), int(now))
-        for pool, account, before, now in largest.head(MOVERS)
-        .select("pool", "account", "before", "cumulative_amount")
-        .rows()
-    )
-
-
-def _estimate(vault: Vault, intent: Intent, sender: Address) -> int | None:
-    try:
-        return vault.sender.estimate(intent, sender)
-    except ChainUnavailable:
-        raise
-    except ChainError:
-        return None  # the gates say why
-
-
-def _choose_fees(vault: Vault) -> Fees | None:
-    try:
-        return vault.sender.choose_fees()
-    except FeeAboveCap:
-        return None
+    rows = largest.head(MOVERS).select("pool", "account", "before", "cumulative_amount").rows()
+    return tuple(Mover(pool, Address(account), int(was), int(now)) for pool, account, was, now in rows), []

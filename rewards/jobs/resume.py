@@ -7,12 +7,12 @@ from typing import Any
 from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.signers import Signer
 from rewards.chain.vault import Vault
-from rewards.errors import NotSigned, refuse
+from rewards.errors import ChainError, Disagreement, GateRefused, NotSigned, RewardsError, refuse
 from rewards.jobs.attest import is_attested
-from rewards.jobs.before_sending import find_objections
+from rewards.jobs.before_sending import find_objections, identify_publication
 from rewards.jobs.history import extend_history
 from rewards.jobs.intents import LedgerIntents
-from rewards.jobs.publish import find_published
+from rewards.jobs.publish import find_published, intend_publication
 from rewards.jobs.revoke import is_revoked
 from rewards.jobs.workspace import Workspace
 from rewards.ledger.intents import Intents, StoredIntent
@@ -23,7 +23,7 @@ from rewards.units import Address
 @dataclass(frozen=True)
 class Resumed:
     """An unfinished action and what it came to: `receipt` is null where it had been done otherwise; `overtaken` says
-    why it is left alone."""
+    why it is not to happen any more, and then the receipt is that of its cancellation."""
 
     action: str
     epoch: int
@@ -44,31 +44,53 @@ class AbsentSigner:
 
 def resume_all(workspace: Workspace, vault: Vault, signers: Mapping[Address, Signer]) -> Iterator[Resumed]:
     """Finish every transaction that was signed here and is not settled, one sender after another. Without the key of a
-    sender among `signers` the same bytes are sent again, and nothing is replaced.
+    sender among `signers` the same bytes are sent again, and nothing is replaced. What is no longer to happen is cancelled
+    by its key: an empty transfer to oneself takes its nonce.
 
-    Raises GateRefused, ChainError or Disagreement; what is left stays as it was.
+    Raises GateRefused, ChainError or Disagreement, the first of them, once every sender had its turn; what is left stays
+    as it was.
     """
+    refusals: list[RewardsError] = []
     with workspace.locked():
         for sender in dict.fromkeys(stored.sender for stored in Intents(workspace.ledger).open(vault.chain_id)):
             newest = Intents(workspace.ledger).open(vault.chain_id, sender)[-1]
             address = Address(sender)
-            yield _resume(workspace, vault, newest, signers.get(address) or AbsentSigner(address))
+            try:
+                yield _resume(workspace, vault, newest, signers.get(address) or AbsentSigner(address))
+            except (GateRefused, ChainError, Disagreement) as refusal:
+                refusals.append(refusal)
         extend_history(workspace, vault)
         if workspace.has_catalogue():
             workspace.refresh_catalogue(workspace.find_published(vault))
+    if refusals:
+        raise refusals[0]
 
 
 def _resume(workspace: Workspace, vault: Vault, stored: StoredIntent, signer: Signer) -> Resumed:
     signed = SignedIntent.from_json(stored.record)
-    store = LedgerIntents(workspace, stored.epoch, stored.action, stored.manifest)
+    publication = bytes.fromhex(stored.publication)
+    store = LedgerIntents(workspace, stored.epoch, stored.action, stored.manifest, publication)
     wanted = _Wanted(workspace, vault, stored, signed)
+    intent = Intent(signed.purpose, *signed.call)
     try:
-        receipt = vault.sender.execute(
-            Intent(signed.purpose, *signed.call), signer, store, wanted.is_done, wanted.check
-        )
+        receipt = vault.sender.execute(intent, signer, store, wanted.is_done, wanted.check, wanted.confirm)
     except _Overtaken as overtaken:
-        return Resumed(stored.action, stored.epoch, signed.transaction, None, str(overtaken))
+        cancelled = _cancel(workspace, vault, stored, signer)
+        return Resumed(stored.action, stored.epoch, signed.transaction, cancelled, str(overtaken))
     return Resumed(stored.action, stored.epoch, signed.transaction, receipt)
+
+
+def _cancel(workspace: Workspace, vault: Vault, stored: StoredIntent, signer: Signer) -> Receipt | None:
+    """Takes the nonce of what is no longer to happen, so that no node can mine it later; null when it is taken already.
+    Raises NotSigned where the key is not here."""
+    store = LedgerIntents(workspace, stored.epoch, "cancel", stored.manifest, bytes.fromhex(stored.publication))
+    intent = Intent(f"cancellation of the {stored.action} of epoch {stored.epoch}", signer.address, b"")
+
+    def is_done(block: int | None) -> bool:
+        count = vault.chain.count_transactions(signer.address, "latest" if block is None else block)
+        return count > stored.nonce
+
+    return vault.sender.execute(intent, signer, store, is_done, lambda: None)
 
 
 class _Overtaken(Exception):
@@ -90,13 +112,23 @@ class _Wanted:
     def check(self) -> None:
         self._actions[self.stored.action][1]()
 
+    def confirm(self) -> None:
+        """Before each sending, also after a reorganisation: only a revocation could hit another root by then."""
+        if self.stored.action == "revoke":
+            self._require_root()
+
     @property
     def _actions(self) -> Mapping[str, tuple[Callable[[int | None], bool], Callable[[], None]]]:
         return {
             "publish": (self._is_published, self._check_publication),
             "attest": (self._is_attested, self._require_root),
             "revoke": (lambda block: is_revoked(self.vault, self.stored.epoch, block), self._require_root),
+            "cancel": (self._is_nonce_taken, lambda: None),
         }
+
+    def _is_nonce_taken(self, block: int | None) -> bool:
+        chain = self.vault.chain
+        return chain.count_transactions(self.signed.sender, "latest" if block is None else block) > self.signed.nonce
 
     def _is_published(self, block: int | None) -> bool:
         store = self.workspace.store
@@ -112,14 +144,19 @@ class _Wanted:
             raise _Overtaken(
                 f"epoch {number} was computed again since; `rewards publish {number} --apply` sends the new root"
             )
-        refuse(
-            f"publishing epoch {number}", find_objections(self.workspace, bundle, self.vault, self.signed.sender, False)
-        )
+        if intend_publication(self.vault, bundle.manifest).data != self.signed.call[1]:
+            raise _Overtaken(f"a root was revoked since; `rewards publish {number} --apply` asks the gates anew")
+        # That it may be sent although it was revoked once was said when it was signed.
+        findings = find_objections(self.workspace, bundle, self.vault, self.signed.sender, again=True)
+        refuse(f"publishing epoch {number}", findings)
+
+    @property
+    def _publication(self) -> bytes:
+        """What it was signed for: an attestation says so itself, a revocation does not."""
+        return self.signed.call[1][-32:] if self.stored.action == "attest" else bytes.fromhex(self.stored.publication)
 
     def _is_attested(self, block: int | None) -> bool:
-        publication = self.signed.call[1][-32:]
-        manifest = bytes.fromhex(self.stored.manifest)
-        return is_attested(self.vault, self.stored.epoch, manifest, publication, self.signed.sender, block)
+        return is_attested(self.vault, self.stored.epoch, self._publication, self.signed.sender, block)
 
     def _require_root(self) -> None:
         """The root that it was signed for is still the pending one: a revocation names none, and must hit no other."""
@@ -127,7 +164,7 @@ class _Wanted:
         if record is None or record.status != "pending":
             state = "none" if record is None else record.status
             raise _Overtaken(f"epoch {self.stored.epoch} has no pending root any more (state: {state})")
-        if record.manifest_hash.hex() != self.stored.manifest:
+        if identify_publication(self.vault, record) != self._publication:
             raise _Overtaken(
                 f"epoch {self.stored.epoch} has another pending root since, of manifest {record.manifest_hash.hex()}"
             )

@@ -63,12 +63,18 @@ class Workspace:
             write_catalogue(path, [(b.manifest, b.folder) for b in shown])
 
     def find_published(self, vault: VaultReader | None) -> set[int]:
-        """The sealed epochs whose live root and manifest hash on the chain are ours; none without a Vault."""
+        """The sealed epochs whose live root and manifest hash on the chain are ours, in a final block and still; none
+        without a Vault."""
         if vault is None:
             return set()
-        end = vault.next_epoch()
-        records = ((epoch, vault.root_at(epoch.number)) for epoch in self.ledger.sealed() if epoch.number < end)
-        return {e.number for e, record in records if record and record.status != "revoked" and _is_of(record, e)}
+        end, final = vault.next_epoch(), vault.final_block().number
+        return {
+            epoch.number
+            for epoch in self.ledger.sealed()
+            if epoch.number < end
+            and _is_live(vault.root_at(epoch.number), epoch)
+            and _is_live(vault.root_at(epoch.number, final), epoch)
+        }
 
     def withdraw_revoked(self, vault: VaultReader | None) -> None:
         """Withdraw the sealed epoch whose very root the chain revoked, if there is one, once that is final.
@@ -108,6 +114,10 @@ class Workspace:
 
 def _is_of(record: RootRecord, epoch: SealedEpoch) -> bool:
     return (record.manifest_hash.hex(), "0x" + record.root.hex()) == (epoch.manifest, epoch.root)
+
+
+def _is_live(record: RootRecord | None, epoch: SealedEpoch) -> bool:
+    return record is not None and record.status != "revoked" and _is_of(record, epoch)
 
 
 def _is_revoked(epoch: SealedEpoch, record: RootRecord | None) -> bool:

@@ -1,22 +1,25 @@
 """Signed transactions of the pipeline, kept before they are sent, with what became of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from rewards.ledger.store import Ledger
 
-_COLUMNS = "hash, epoch, action, manifest, chain_id, sender, nonce, record, outcome, block"
+_COLUMNS = "hash, epoch, action, manifest, publication, chain_id, sender, nonce, record, outcome, block"
 
 
 @dataclass(frozen=True)
 class StoredIntent:
-    """A signed transaction: `action` (publish, attest, revoke) on the publication with the digest `manifest`; `record` is
-    the sender's own text; `outcome` (succeeded, failed, replaced, dead) is null until a final block, `block`, decided."""
+    """A signed transaction: `action` (publish, attest, revoke, cancel) on a publication, told by the digest `manifest` and
+    by the Vault's hash of it, `publication`, both in hex; `record` is the sender's own text; `outcome` (succeeded, failed,
+    replaced, dead) is null until a final block, `block`, decided."""
 
     hash: str
     epoch: int
     action: str
     manifest: str
+    publication: str
     chain_id: int
     sender: str
     nonce: int
@@ -35,19 +38,20 @@ class Intents:
         """Remember a signed transaction before it is sent; the same one again is nothing."""
         with self._ledger.transaction() as connection:
             connection.execute(
-                "INSERT INTO transactions SELECT coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL "
+                "INSERT INTO transactions SELECT coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL "
                 "FROM transactions ON CONFLICT DO NOTHING",
-                [intent.hash, intent.epoch, intent.action, intent.manifest, str(intent.chain_id), intent.sender,
-                 intent.nonce, intent.record, now],
+                [intent.hash, intent.epoch, intent.action, intent.manifest, intent.publication, str(intent.chain_id),
+                 intent.sender, intent.nonce, intent.record, now],
             )  # fmt: skip
 
-    def settle(self, hash_: str, outcome: str, block: int | None, now: datetime) -> None:
-        """Remember what became of a transaction, as of the final block that decided."""
+    def settle(self, outcomes: Mapping[str, str], block: int, now: datetime) -> None:
+        """Remember what became of transactions, by hash, as of the final block that decided: all of them or none."""
         with self._ledger.transaction() as connection:
-            connection.execute(
-                "UPDATE transactions SET outcome = ?, settled_at = ?, block = ? WHERE hash = ?",
-                [outcome, now, block, hash_],
-            )
+            for hash_, outcome in outcomes.items():
+                connection.execute(
+                    "UPDATE transactions SET outcome = ?, settled_at = ?, block = ? WHERE hash = ?",
+                    [outcome, now, block, hash_],
+                )
 
     def of_epoch(self, epoch: int, action: str, chain_id: int) -> list[StoredIntent]:
         """What was signed for one action on one epoch, oldest first."""
@@ -69,4 +73,4 @@ class Intents:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM transactions WHERE {condition} ORDER BY number", values
             ).fetchall()
-        return [StoredIntent(r[0], r[1], r[2], r[3], int(r[4]), r[5], r[6], r[7], r[8], r[9]) for r in rows]
+        return [StoredIntent(*r[:5], int(r[5]), *r[6:]) for r in rows]  # type: ignore[call-arg]

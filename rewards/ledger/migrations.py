@@ -19,13 +19,15 @@ MIGRATIONS = (
     """
     CREATE TABLE transactions (
         number BIGINT NOT NULL, hash VARCHAR PRIMARY KEY, epoch INTEGER NOT NULL, action VARCHAR NOT NULL,
-        manifest VARCHAR NOT NULL, chain_id VARCHAR NOT NULL, sender VARCHAR NOT NULL, nonce BIGINT NOT NULL,
-        record VARCHAR NOT NULL, signed_at TIMESTAMPTZ NOT NULL, outcome VARCHAR, settled_at TIMESTAMPTZ, block BIGINT
+        manifest VARCHAR NOT NULL, publication VARCHAR NOT NULL, chain_id VARCHAR NOT NULL, sender VARCHAR NOT NULL,
+        nonce BIGINT NOT NULL, record VARCHAR NOT NULL, signed_at TIMESTAMPTZ NOT NULL, outcome VARCHAR,
+        settled_at TIMESTAMPTZ, block BIGINT
     );
     INSERT INTO transactions
-        SELECT row_number() OVER (ORDER BY signed_at, hash), hash, epoch, action, '', chain_id,
+        SELECT row_number() OVER (ORDER BY signed_at, hash), hash, epoch, action,
+            coalesce((SELECT manifest FROM epochs WHERE epochs.number = intents.epoch), ''), '', chain_id,
             regexp_extract(record, '"sender": "(0x[0-9a-f]{40})"', 1),
-            regexp_extract(record, '"nonce": ([0-9]+)', 1)::BIGINT, record, signed_at,
+            coalesce(TRY_CAST(regexp_extract(record, '"nonce": ([0-9]+)', 1) AS BIGINT), 0), record, signed_at,
             CASE WHEN final_at IS NOT NULL THEN 'succeeded' END, final_at, block
         FROM intents;
     DROP TABLE intents;

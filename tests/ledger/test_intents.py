@@ -23,7 +23,7 @@ def intents(tmp_path: Path) -> Intents:
 def _intent(
     hash_: str, epoch: int = 0, action: str = "publish", chain: int = 3338, sender: str = SENDER
 ) -> StoredIntent:
-    return StoredIntent(hash_, epoch, action, "9" * 64, chain, sender, 7, f"record of {hash_}")
+    return StoredIntent(hash_, epoch, action, "9" * 64, "7" * 64, chain, sender, 7, f"record of {hash_}")
 
 
 def test_they_come_back_in_the_order_in_which_they_were_kept(intents: Intents) -> None:
@@ -43,8 +43,7 @@ def test_they_come_back_in_the_order_in_which_they_were_kept(intents: Intents) -
 def test_what_is_settled_is_open_no_more(intents: Intents) -> None:
     for name in ("aa", "bb", "cc"):
         intents.keep(_intent(name), NOW)
-    intents.settle("bb", "succeeded", 77, NOW)
-    intents.settle("aa", "replaced", 77, NOW)
+    intents.settle({"bb": "succeeded", "aa": "replaced"}, 77, NOW)
     assert [i.hash for i in intents.open(3338, SENDER)] == ["cc"]
     assert [(i.hash, i.outcome, i.block) for i in intents.all(3338)] == [
         ("aa", "replaced", 77),
@@ -55,7 +54,7 @@ def test_what_is_settled_is_open_no_more(intents: Intents) -> None:
 
 def test_the_same_bytes_again_do_not_open_it_anew(intents: Intents) -> None:
     intents.keep(_intent("aa"), NOW)
-    intents.settle("aa", "failed", 77, NOW)
+    intents.settle({"aa": "failed"}, 77, NOW)
     intents.keep(_intent("aa"), NOW + timedelta(days=1))
     [stored] = intents.all(3338)
     assert (stored.outcome, stored.block) == ("failed", 77)
@@ -73,10 +72,13 @@ def test_intents_of_an_older_ledger_are_taken_over(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY)")
         connection.execute(MIGRATIONS[0])
         connection.execute("INSERT INTO migrations VALUES (0)")
+        connection.execute("INSERT INTO epochs VALUES (4, 'its manifest', NULL, '0x00', now())")
+        connection.execute("INSERT INTO intents VALUES ('cc', 9, 'attest', '3338', 'damaged', ?, NULL, NULL)", [NOW])
         for name, final_at, block in (("aa", NOW, 5), ("bb", None, None)):
             connection.execute(
                 "INSERT INTO intents VALUES (?, 4, 'publish', '3338', ?, ?, ?, ?)", [name, record, NOW, final_at, block]
             )
-    old, new = Intents(Ledger(path)).all(3338)
-    assert old == StoredIntent("aa", 4, "publish", "", 3338, SENDER, 12, record, "succeeded", 5)
-    assert new == StoredIntent("bb", 4, "publish", "", 3338, SENDER, 12, record)
+    old, new, damaged = Intents(Ledger(path)).all(3338)
+    assert old == StoredIntent("aa", 4, "publish", "its manifest", "", 3338, SENDER, 12, record, "succeeded", 5)
+    assert new == StoredIntent("bb", 4, "publish", "its manifest", "", 3338, SENDER, 12, record)
+    assert (damaged.manifest, damaged.sender, damaged.nonce) == ("", "", 0)
