@@ -122,13 +122,19 @@ class _Wanted:
         return {
             "publish": (self._is_published, self._check_publication),
             "attest": (self._is_attested, self._require_root),
-            "revoke": (lambda block: is_revoked(self.vault, self.stored.epoch, block), self._require_root),
+            "revoke": (self._is_revoked, self._require_root),
             "cancel": (self._is_nonce_taken, lambda: None),
         }
 
     def _is_nonce_taken(self, block: int | None) -> bool:
         chain = self.vault.chain
         return chain.count_transactions(self.signed.sender, "latest" if block is None else block) > self.signed.nonce
+
+    def _is_revoked(self, block: int | None) -> bool:
+        """Also where this very revocation is final and another root was published since."""
+        intents, signed = Intents(self.workspace.ledger), self.signed
+        ended = {one.outcome for one in intents.of_nonce(signed.chain_id, signed.sender, signed.nonce)}
+        return "succeeded" in ended or is_revoked(self.vault, self.stored.epoch, block)
 
     def _is_published(self, block: int | None) -> bool:
         store = self.workspace.store

@@ -62,6 +62,10 @@ class Intents:
         whose = ("", []) if sender is None else (" AND sender = ?", [sender])
         return self._select(f"outcome IS NULL AND chain_id = ?{whose[0]}", [str(chain_id), *whose[1]])
 
+    def of_nonce(self, chain_id: int, sender: str, nonce: int) -> list[StoredIntent]:
+        """What a sender signed with one nonce, oldest first."""
+        return self._select("chain_id = ? AND sender = ? AND nonce = ?", [str(chain_id), sender, nonce])
+
     def all(self, chain_id: int) -> list[StoredIntent]:
         """Every transaction that was ever signed here, oldest first."""
         return self._select("chain_id = ?", [str(chain_id)])

@@ -169,3 +169,10 @@ def test_the_key_of_no_endpoint_is_in_an_error() -> None:
         with pytest.raises(ChainError) as caught:
             chain.head()
     assert "secret-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ahead", [1060, 1065, 5000])
+def test_a_node_far_ahead_on_another_fork_is_told_too(ahead: int) -> None:
+    honest = [Node(head=1100, final=1000, fork=1), Node(head=1100, final=1000, fork=1)]
+    with joined(*honest, Node(head=6000, final=ahead, fork=2)) as chain, pytest.raises(ChainError, match="disagree on"):
+        chain.final_block()
