@@ -3,7 +3,7 @@ BIN := .venv/bin
 NPM := contracts/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up demo test check bench spark contracts gas audit artifacts lock clean
+.PHONY: help set-up demo test check soak bench spark contracts gas audit artifacts lock clean
 # Libraries send no telemetry from here.
 export DO_NOT_TRACK := 1
 
@@ -26,6 +26,9 @@ check: set-up ## lint, format, types, floors of the house, lock file
 	$(BIN)/mypy --strict rewards flows
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/check_lock.py
+
+soak: set-up $(NPM) ## kill, fail, reorganise at random and check every invariant; SOAK_MINUTES=60, SOAK_SEED, SOAK_STORY replays one
+	$(BIN)/python -m tests.soak
 
 bench: set-up $(if $(shell command -v npm),$(NPM)) ## time and memory beside competitors and goals; half an hour, ARGS=--quick takes two minutes
 	$(BIN)/python -m tests.bench $(ARGS)

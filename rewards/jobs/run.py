@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from rewards.bundles.disk import remove_leftovers
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, Finding, UsageError, refuse
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
@@ -41,7 +40,6 @@ def run_epochs(
             f"an override is for one epoch, whose finding was looked at; {len(epochs)} are to be run: name one"
         )
     with workspace.locked():
-        remove_leftovers(workspace.data)
         workspace.withdraw_revoked(settings.vault)
         looked_at_catalogue = False
         for number in epochs:

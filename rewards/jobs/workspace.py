@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rewards.bundles.disk import move_into_place
+from rewards.bundles.disk import move_into_place, remove_leftovers
 from rewards.bundles.store import Bundle, BundleStore, open_bundle
 from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.ledger.lock import hold_lock
@@ -30,10 +30,12 @@ class Workspace:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for one writing process; raises StorageError naming the owner's pid."""
+        """Hold the directory for one writing process, rid of what killed ones left aside; raises StorageError naming the
+        owner's pid."""
         with ExitStack() as held:
             held.enter_context(hold_lock(self.data / ".lock"))
             self._held = held
+            remove_leftovers(self.data)
             yield
 
     @contextmanager

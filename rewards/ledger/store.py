@@ -33,7 +33,7 @@ LOCK_TRIES, LOCK_PAUSE_S = 100, 0.1
 
 _IN_USE = re.compile(r"could not set lock|with a different configuration", re.IGNORECASE)
 _REFUSED_BY_DISK = re.compile(
-    r"no space|disk full|permission denied|read-only|i/o error|quota|too many open", re.IGNORECASE
+    r"no space|disk full|file too large|permission denied|read-only|i/o error|quota|too many open", re.IGNORECASE
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.bundles.forge import CALENDAR
 from tests.faults.node import Node, Snapshot, run_node
+from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy
 from tests.faults.world import DAY_S, Ground, World, make_world, prepare_ground
 
@@ -45,3 +46,9 @@ def ground(contracts: Path, repository: Path, tmp_path_factory: pytest.TempPathF
 def world(ground: Ground, tmp_path: Path) -> Iterator[World]:
     with Proxy(ground.node.url) as started:
         yield make_world(ground, started, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as started:
+        yield started

@@ -294,7 +294,12 @@ class _Exchange(BaseHTTPRequestHandler):
     server: _Listener
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed while it wrote
+            self.close_connection = True
+            return
+        asked = json.loads(body)
         requests = asked if isinstance(asked, list) else [asked]
         outcomes = self.server.proxy.answer(requests)
         match outcomes[-1] if outcomes else Http(400, b""):
