@@ -4,6 +4,7 @@ at the end, whatever happened."""
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class World:
         chain = connect(self.proxy.url, ANVIL_CHAIN_ID, timeout_s=TIMEOUT_S)
         return Vault(chain, self.ground.deployment, Sender(chain, self._patience, self.fee_cap))
 
-    @property
+    @cached_property
     def truth(self) -> Vault:
         """The Vault as it is, past the proxy."""
         return Vault(self.node.connect(), self.ground.deployment)
