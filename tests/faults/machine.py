@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from rewards.bundles.history import HistoryStore
 from rewards.errors import RewardsError, Severity
@@ -26,7 +26,7 @@ from rewards.units import PROVIDER, USER
 from tests.faults.crashes import Crashed
 from tests.faults.ledger_model import LedgerModel
 from tests.faults.proxy import Proxy
-from tests.faults.trouble import BLOCKS, DEPTHS, ELSEWHERE, FEES, LOSSES, TROUBLES, Event, Trouble
+from tests.faults.trouble import STEPS, Command, Event, Trouble
 from tests.faults.vault_model import CanonicalChain, VaultState, ask_vault, succeeds
 from tests.faults.world import (
     ATTESTER,
@@ -40,7 +40,6 @@ from tests.faults.world import (
     make_world,
 )
 
-ATTESTERS = {"first": ATTESTER, "second": SECOND_ATTESTER}
 DEEPEST = 64
 ROUNDS = 5
 """How often an operator may have to run the commands again once nothing is broken any more."""
@@ -80,99 +79,64 @@ class PublishingMachine(RuleBasedStateMachine):
         self.clock = pytest.MonkeyPatch()
         _patch_clock(self.clock, lambda: self.back)
 
-    # What operators do.
+    @rule(step=STEPS)
+    def next(self, step: Command | Event) -> None:
+        """One rule for all, so that each story has everything: hypothesis would leave half of the rules out of each."""
+        self.run(step) if isinstance(step, Command) else self.happen(step)
 
-    @rule(epoch=st.sampled_from(EPOCHS), again=st.booleans(), trouble=TROUBLES)
-    def publish(self, epoch: int, again: bool, trouble: Trouble) -> None:
-        if self._run(lambda: self.world.publish(epoch, again), trouble):
-            assert self._stands(self.chain.final.state, epoch)
-
-    @rule(epoch=st.sampled_from(EPOCHS), who=st.sampled_from(sorted(ATTESTERS)), trouble=TROUBLES)
-    def attest(self, epoch: int, who: str, trouble: Trouble) -> None:
-        if self._run(lambda: self.world.attest(epoch, ATTESTERS[who]), trouble):
-            assert self.chain.final.state.roots[epoch].missing == 0
-
-    @rule(epoch=st.sampled_from(EPOCHS), trouble=TROUBLES)
-    def revoke(self, epoch: int, trouble: Trouble) -> None:
-        if self._run(lambda: self.world.revoke(epoch), trouble):
-            assert not self.chain.final.state.is_live(epoch)
-
-    @rule(trouble=TROUBLES)
-    def resume(self, trouble: Trouble) -> None:
-        self._run(self.world.resume, trouble)
-
-    # What happens to them.
-
-    @rule(event=BLOCKS)
-    def blocks_are_mined(self, event: Event) -> None:
-        self.happen(event)
-
-    @rule(event=DEPTHS)
-    def the_chain_goes_back(self, event: Event) -> None:
-        self.happen(event)
-
-    @rule(event=FEES)
-    def fees_change(self, event: Event) -> None:
-        self.happen(event)
-
-    @rule(event=LOSSES)
-    def transactions_are_lost(self, event: Event) -> None:
-        self.happen(event)
-
-    @rule(event=ELSEWHERE)
-    def the_key_is_used_elsewhere(self, event: Event) -> None:
-        self.happen(event)
-
-    @rule(seconds=st.sampled_from([1800, 4000, 8000, 15 * 86_400]))
-    def time_passes(self, seconds: int) -> None:
-        self.ground.node.advance(seconds)
-
-    @rule(hours=st.integers(-72, 72))
-    def the_clock_is_set(self, hours: int) -> None:
-        self.back = timedelta(hours=hours)
-
-    @precondition(lambda self: self.chain.head.state.paused or not self.chain.head.state.pause_began)
-    @rule()
-    def publishing_is_paused_or_resumed(self) -> None:
-        paused = self.chain.head.state.paused
-        self.world.call_vault(GUARDIAN, "resumePublishing" if paused else "pausePublishing")
-
-    @precondition(lambda self: not self.world.rivals and self.chain.head.state.pending is None)
-    @rule(sure=st.integers(0, 3))
-    def a_rival_publishes(self, sure: int) -> None:
-        """With the publisher's own key, which should be rare."""
-        epoch = self.chain.head.state.next_epoch
-        if sure == 3 and epoch in EPOCHS:
-            self.tally["rivals"] += 1
-            self.world.publish_rival(epoch)
+    def run(self, command: Command) -> None:
+        """A command, and what must be true if it says that it succeeded."""
+        epoch, world, final = command.epoch, self.world, lambda: self.chain.final.state
+        match command.name:
+            case "publish":
+                done = self._run(lambda: world.publish(epoch, command.other), command.trouble)
+                assert not done or self._stands(final(), epoch)
+            case "attest":
+                attester = SECOND_ATTESTER if command.other else ATTESTER
+                done = self._run(lambda: world.attest(epoch, attester), command.trouble)
+                assert not done or final().roots[epoch].missing == 0
+            case "revoke":
+                done = self._run(lambda: world.revoke(epoch), command.trouble)
+                assert not done or not final().is_live(epoch)
+            case "resume":
+                self._run(world.resume, command.trouble)
 
     def happen(self, event: Event) -> None:
         """An event, now."""
         self.tally[event.name] += 1
-        node = self.ground.node
+        node, world = self.ground.node, self.world
         self.chain.follow()
+        state = self.chain.head.state
         match event.name:
             case "mine":
-                self.world.proxy.mine(event.size) if event.size < DEEPEST // 4 else node.mine(event.size)
+                world.proxy.mine(event.size) if event.size < DEEPEST // 4 else node.mine(event.size)
             case "spike":
                 node.set_base_fee(event.size)
             case "reorganise":
-                depth = min(event.size, self.chain.head.number - self.chain.floor)
-                if depth:
-                    self._reorganise(depth)
+                self._reorganise(min(event.size, self.chain.head.number - self.chain.floor))
             case "drop the pool":
                 node.ask("anvil_dropAllTransactions")
             case "restart":
                 node.restart()
                 node.set_next_time(int(node.block()["timestamp"], 16) + 1)
             case "use the key elsewhere":
-                self.world.send_past_the_proxy(PUBLISHER, "0x")
+                world.send_past_the_proxy(PUBLISHER, "0x")
+            case "advance":
+                node.advance(event.size)
+            case "set the clock":
+                self.back = timedelta(hours=event.size)
+            case "pause or resume publishing":
+                world.call_vault(GUARDIAN, "resumePublishing" if state.paused else "pausePublishing")
+            case "publish a rival":
+                if event.size and not world.rivals and state.pending is None and state.next_epoch in EPOCHS:
+                    world.publish_rival(state.next_epoch)
         self.chain.follow()
 
     def _reorganise(self, depth: int) -> None:
         """Anvil may lose the code of all contracts by this; what is given back is not yet there at the final block."""
         node, vault = self.ground.node, self.ground.deployment.vault
-        node.reorganise(depth)
+        if depth:
+            node.reorganise(depth)
         while node.ask("eth_getCode", vault, node.block("finalized")["number"]) == "0x":
             node.mine()
 

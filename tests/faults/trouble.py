@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.faults.crashes import PLACES, Crash
 from tests.faults.faults import FAULTS
-from tests.faults.world import FEE_CAP
+from tests.faults.world import DAY_S, FEE_CAP
 
 if TYPE_CHECKING:
     from tests.faults.machine import PublishingMachine
@@ -32,8 +32,7 @@ class BadAnswer:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens to the chain or to the node: the name of what `PublishingMachine.happen` does, and how
-    much of it."""
+    """Something that happens to chain, node or clock: the name of what `PublishingMachine.happen` does, how much of it."""
 
     name: str
     size: int = 1
@@ -82,7 +81,11 @@ DEPTHS = st.builds(Event, st.just("reorganise"), st.one_of(st.sampled_from([1, 2
 BLOCKS = st.builds(
     Event, st.just("mine"), st.one_of(st.integers(1, 6), st.integers(1, 6), st.sampled_from([12, 30, 64]))
 )
-ELSEWHERE = st.builds(Event, st.just("use the key elsewhere"))
+ELSEWHERE = st.just(Event("use the key elsewhere"))
+TIME = st.builds(Event, st.just("advance"), st.sampled_from([1800, 4000, 8000, 15 * DAY_S]))
+CLOCK = st.builds(Event, st.just("set the clock"), st.integers(-72, 72))
+GUARDIAN_ACTS = st.just(Event("pause or resume publishing"))
+RIVALS = st.builds(Event, st.just("publish a rival"), st.sampled_from([0, 0, 1]))
 EVENTS = st.one_of(FEES, LOSSES, DEPTHS, BLOCKS, ELSEWHERE)
 
 
@@ -103,6 +106,53 @@ TROUBLES = st.one_of(
     st.builds(Trouble, bad_answer=BAD_ANSWERS),
     st.builds(Trouble, crash=CRASHES),
     st.builds(Trouble, event=EVENTS, at=PAUSES),
+    st.builds(Trouble, event=FEES, at=PAUSES),
     st.builds(Trouble, event=FEES, at=PAUSES, cap=st.sampled_from([10**9, 10**10, 10**12])),
     st.builds(Trouble, bad_answer=BAD_ANSWERS, crash=CRASHES, event=EVENTS, at=PAUSES, polls=FEW_POLLS),
 )
+
+
+@dataclass(frozen=True)
+class Command:
+    """What an operator runs: publish (`other`: --again), attest (`other`: the second attester), revoke or resume."""
+
+    name: str
+    epoch: int = 0
+    other: bool = False
+    trouble: Trouble = Trouble()
+
+
+COMMANDS = st.builds(
+    Command,
+    st.sampled_from(["publish", "publish", "publish", "attest", "revoke", "resume"]),
+    st.sampled_from([0, 0, 1]),
+    st.booleans(),
+    TROUBLES,
+)
+_OFTEN = {
+    "commands": 4,
+    "fees": 1,
+    "losses": 1,
+    "depths": 2,
+    "blocks": 2,
+    "elsewhere": 1,
+    "time": 1,
+    "clock": 1,
+    "acts": 1,
+}
+_WHAT: dict[str, st.SearchStrategy[Command | Event]] = {
+    "commands": COMMANDS,
+    "fees": FEES,
+    "losses": LOSSES,
+    "depths": DEPTHS,
+    "blocks": BLOCKS,
+    "elsewhere": ELSEWHERE,
+    "time": TIME,
+    "clock": CLOCK,
+    "acts": GUARDIAN_ACTS | RIVALS,
+}
+STEPS = st.sampled_from([kind for kind, often in _OFTEN.items() for _ in range(often)]).flatmap(_WHAT.__getitem__)
+
+SPIKES = st.builds(Event, st.just("spike"), st.sampled_from([10**11, 10**12]))
+DEAR_PUBLICATIONS = st.builds(Command, st.just("publish"), trouble=st.builds(Trouble, event=SPIKES))
+"""Publications whose first version is too cheap for the next block."""
