@@ -61,6 +61,7 @@ class Sender:
                     if self._wait_until_done(intent, is_done):
                         return receipt
                     continue
+                self._wait_for_others(intent, signer.address, store)
                 check()
                 mined = self._pursue(intent, signer, store, confirm)
             if mined is not None and mined.version.serves(intent):
@@ -166,6 +167,21 @@ class Sender:
 
     def _note_sent(self, stored: SignedIntent) -> None:
         self.sent.append(stored.transaction)
+
+    def _wait_for_others(self, intent: Intent, account: Address, store: IntentStore) -> None:
+        """Until what others signed with this key is final: were it taken back, a transaction with the nonce after it would
+        wait behind a gap for good."""
+        if store.open(self.chain.chain_id, account):
+            return  # it has its nonce already
+        for _ in range(self._patience.polls):
+            mined = self.chain.count_transactions(account, "latest")
+            if self.chain.count_transactions(account, self.chain.final_block().number) >= mined:
+                return
+            self._patience.pause(self._patience.pause_s)
+        raise ChainError(
+            f"{intent.purpose}: {account} has transactions in blocks that are not final yet, which were not signed here; "
+            "nothing was sent: run the same command again later, and find out who uses the key"
+        )
 
     def _pursue(self, intent: Intent, signer: Signer, store: IntentStore, confirm: Callable[[], None]) -> Mined | None:
         """Sends the intent at the nonce of whatever is unfinished, and settles all that was signed with that nonce."""

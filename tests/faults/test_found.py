@@ -20,8 +20,9 @@ from rewards.ledger.intents import Intents
 from rewards.units import checksum
 from tests.bundles.forge import settings_for
 from tests.chain.conftest import ANVIL_CHAIN_ID
+from tests.faults.crashes import Crash, Crashed
 from tests.faults.node import RICH
-from tests.faults.world import ADMIN, PUBLISHER, World
+from tests.faults.world import ADMIN, PUBLISHER, World, persist
 
 SECOND_GUARDIAN = RICH[8]
 
@@ -228,3 +229,15 @@ def test_a_kill_while_versions_are_settled_settles_all_or_none(world: World, mon
     outcomes = [i.outcome for i in Intents(world.workspace().ledger).all(ANVIL_CHAIN_ID)]
     assert sorted(map(str, outcomes)) == ["replaced", "succeeded"]
     assert "intent" not in {f.gate for f in world.workspace().ledger.findings().get(0, [])}
+
+
+def test_a_nonce_is_not_built_on_one_that_may_vanish(world: World) -> None:
+    """Somebody else's transaction with the publisher's key is in a block that goes away: ours must not wait for it."""
+    world.send_past_the_proxy(PUBLISHER, "0x")
+    with Crash("submit", after=True).planted(), pytest.raises(Crashed):
+        world.publish()
+    world.node.reorganise(1)
+    world.node.ask("anvil_dropAllTransactions")
+    world.polls = 20
+    persist(world.publish, 3, [ChainError])
+    world.check_settled()

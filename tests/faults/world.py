@@ -4,6 +4,7 @@ at the end, whatever happened."""
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class World:
         chain = connect(self.proxy.url, ANVIL_CHAIN_ID, timeout_s=TIMEOUT_S)
         return Vault(chain, self.ground.deployment, Sender(chain, self._patience, self.fee_cap))
 
-    @property
+    @cached_property
     def truth(self) -> Vault:
         """The Vault as it is, past the proxy."""
         return Vault(self.node.connect(), self.ground.deployment)
@@ -156,9 +157,10 @@ class World:
         self.send_past_the_proxy(signer, data)
 
     def send_past_the_proxy(self, signer: LocalSigner, data: str) -> None:
-        """With fees that replace whatever waits at the signer's next nonce."""
+        """In place of whatever waits at the signer's next nonce; for a tip that does not spoil what the node advises."""
+        self.node.ask("anvil_removePoolTransactions", signer.address)
         nonce = self.node.nonce(signer.address)
-        fields = {"nonce": nonce, "gas": 400_000, "maxFeePerGas": 10**14, "maxPriorityFeePerGas": 10**13}
+        fields = {"nonce": nonce, "gas": 400_000, "maxFeePerGas": 10**14, "maxPriorityFeePerGas": 10**9}
         call = {"to": self.truth._contract.address, "value": 0, "data": data, "chainId": ANVIL_CHAIN_ID}
         self.node.ask("eth_sendRawTransaction", "0x" + signer.sign_transaction(call | fields).hex())
         self.node.mine()
