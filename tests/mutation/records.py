@@ -1,0 +1,70 @@
+"""What earlier runs found out, so that a run goes on where the last one stopped, and the answers to survivors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.mutation.targets import KEPT, ROOT, Group, Mutant, digest
+from tests.mutation.trial import Verdict
+
+ANSWERS = ROOT / "tests" / "mutants.json"
+Name = tuple[str, str, str, str]
+
+
+class Trials:
+    """Verdicts in a file of JSON lines; the last of a mutant holds, as long as its file and the tests that judged are the
+    same."""
+
+    def __init__(self) -> None:
+        self._path = KEPT / "trials.jsonl"
+        self._records: dict[str, dict[str, Any]] = {}
+        if self._path.exists():
+            for line in self._path.read_text().splitlines():
+                if line.endswith("}"):  # an interrupted write left less
+                    record = json.loads(line)
+                    self._records[record["key"]] = record
+
+    def add(self, group: Group, mutant: Mutant, verdict: Verdict) -> None:
+        """Keep a verdict; what the judges are is kept with it."""
+        record = {
+            "key": digest(*mutant.name),
+            "text": digest(mutant.text),
+            "killed": verdict.killed,
+            "by": verdict.by,
+            "judges": _describe_judges(group, verdict.killed, verdict.by),
+        }
+        self._records[record["key"]] = record
+        with self._path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def find(self, group: Group, mutant: Mutant) -> dict[str, Any] | None:
+        """The verdict, where it still holds."""
+        record = self._records.get(digest(*mutant.name))
+        if record is None or record["text"] != digest(mutant.text):
+            return None
+        return record if record["judges"] == _describe_judges(group, record["killed"], record["by"]) else None
+
+    def last_killer(self, mutant: Mutant) -> str | None:
+        """The test that killed it once, if it is still there."""
+        record = self._records.get(digest(*mutant.name))
+        by: str = record["by"] if record else ""
+        return by if "::" in by and (ROOT / by.split("::")[0]).exists() else None
+
+
+def _describe_judges(group: Group, killed: bool, by: str) -> str:
+    """Of a kill, the test file that did it; of a survival, all of them and how they were run."""
+    if killed:
+        path = ROOT / by.split("::")[0]
+        return digest(path.read_text()) if path.is_file() else ""
+    return digest(repr(group.stages), *(path.read_text() for path in group.tests))
+
+
+def read_answers(path: Path = ANSWERS) -> dict[Name, str]:
+    """Why each accepted survivor may live; ValueError for an empty or repeated answer."""
+    answers: dict[Name, str] = {}
+    for entry in json.loads(path.read_text()):
+        name = (entry["file"], entry["function"], entry["original"], entry["mutated"])
+        if name in answers or not entry["answer"].strip():
+            raise ValueError(f"{path.name}: repeated or empty answer: {' | '.join(name)}")
+        answers[name] = entry["answer"]
+    return answers
