@@ -5,9 +5,9 @@
     python -m tests.mutation --sample 100           at most so many of each file, drawn by --seed; a larger sample holds it
     python -m tests.mutation --known                tries nothing: what is known of all
 
-An interrupted run goes on where it stopped. What is known is kept in `out/mutation/`, and holds until the file, or the
-tests that judged, change: after a new test only survivors are tried again. Exits 1 where a group's score is too low or a
-survivor has no answer in tests/mutants.json.
+An interrupted run goes on where it stopped. What is known is kept in `out/mutation/`: a kill holds until its function
+or the test that failed changes, a survival until its file or any of its tests does. Exits 1 where a group's score is too
+low or a survivor has no answer in tests/mutation/mutants.json.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of each file")
     parser.add_argument("--seed", type=int, default=0, help="which sample (0)")
     parser.add_argument("--known", action="store_true", help="try nothing, show what is known")
-    parser.add_argument("--json", action="store_true", help="survivors in the form of tests/mutants.json")
+    parser.add_argument("--json", action="store_true", help="survivors in the form of tests/mutation/mutants.json")
     options = parser.parse_args()
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     console.width = max(console.width, 110)

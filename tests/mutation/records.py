@@ -7,13 +7,13 @@ from typing import Any
 from tests.mutation.targets import KEPT, ROOT, Group, Mutant, digest
 from tests.mutation.trial import Verdict
 
-ANSWERS = ROOT / "tests" / "mutants.json"
+ANSWERS = ROOT / "tests" / "mutation" / "mutants.json"
 Name = tuple[str, str, str, str]
 
 
 class Trials:
-    """Verdicts in a file of JSON lines; the last of a mutant holds, as long as its file and the tests that judged are the
-    same."""
+    """Verdicts in a file of JSON lines; the last of a mutant holds as long as nothing changes that it was about: of a kill
+    the function or class and the test file, of a survival the whole file and all tests."""
 
     def __init__(self) -> None:
         self._path = KEPT / "trials.jsonl"
@@ -28,7 +28,7 @@ class Trials:
         """Keep a verdict; what the judges are is kept with it."""
         record = {
             "key": digest(*mutant.name),
-            "text": digest(mutant.text),
+            "about": digest(mutant.part if verdict.killed else mutant.text),
             "killed": verdict.killed,
             "by": verdict.by,
             "judges": _describe_judges(group, verdict.killed, verdict.by),
@@ -40,7 +40,7 @@ class Trials:
     def find(self, group: Group, mutant: Mutant) -> dict[str, Any] | None:
         """The verdict, where it still holds."""
         record = self._records.get(digest(*mutant.name))
-        if record is None or record["text"] != digest(mutant.text):
+        if record is None or record["about"] != digest(mutant.part if record["killed"] else mutant.text):
             return None
         return record if record["judges"] == _describe_judges(group, record["killed"], record["by"]) else None
 

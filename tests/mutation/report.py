@@ -65,7 +65,7 @@ class Report:
         open_ = [mutant for mutant in self.survivors if mutant.name not in self.answers]
         return [
             *(f"{name}: {self.total(name).score:.1%} killed, less than {LEAST_SCORE:.0%}" for name in low),
-            *([f"{len(open_)} survivors have no answer in tests/mutants.json"] if open_ else []),
+            *([f"{len(open_)} survivors have no answer in tests/mutation/mutants.json"] if open_ else []),
         ]
 
 
@@ -75,7 +75,7 @@ def print_report(report: Report, console: Console) -> None:
         answer = report.answers.get(mutant.name)
         console.print(f"\n{mutant.file}:{mutant.line} {mutant.function}\n- {mutant.original}\n+ {mutant.mutated}")
         console.print(
-            f"  {answer or 'no answer: write the missing test, or say in tests/mutants.json why it may live'}"
+            f"  {answer or 'no answer: write the missing test, or say in tests/mutation/mutants.json why it may live'}"
         )
     for name in report.stale:
         console.print(f"\nstale answer, a test kills it now or nothing makes it any more:\n{' | '.join(name)}")
@@ -94,7 +94,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def describe(report: Report) -> dict[str, Any]:
-    """The same for programs; survivors in the form of tests/mutants.json."""
+    """The same for programs; survivors in the form of tests/mutation/mutants.json."""
     return {
         "files": {
             name: {

@@ -70,13 +70,15 @@ GROUPS = (
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one change. Line numbers move; `name` stays as long as the statement does."""
+    """A file with one change. `part` is the function or class that has it, `text` all. Line numbers move; `name` stays as
+    long as the statement does."""
 
     file: str
     line: int
     function: str
     original: str
     mutated: str
+    part: str
     text: str
 
     @property
