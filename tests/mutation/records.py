@@ -1,6 +1,8 @@
 """What earlier runs found out, so that a run goes on where the last one stopped, and the answers to survivors."""
 
+import ast
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ Name = tuple[str, str, str, str]
 
 class Trials:
     """Verdicts in a file of JSON lines; the last of a mutant holds as long as nothing changes that it was about: of a kill
-    the function or class and the test file, of a survival the whole file and all tests."""
+    the function or class and the test, of a survival the whole file and all tests."""
 
     def __init__(self) -> None:
         self._path = KEPT / "trials.jsonl"
@@ -52,11 +54,19 @@ class Trials:
 
 
 def _describe_judges(group: Group, killed: bool, by: str) -> str:
-    """Of a kill, the test file that did it; of a survival, all of them and how they were run."""
-    if killed:
-        path = ROOT / by.split("::")[0]
-        return digest(path.read_text()) if path.is_file() else ""
-    return digest(repr(group.stages), *(path.read_text() for path in group.tests))
+    """Of a kill, the test that failed; of a survival, all test files and how they were run."""
+    if not killed:
+        return digest(repr(group.stages), *(path.read_text() for path in group.tests))
+    return digest(*_read_tests(ROOT / by.split("::")[0]).get(by.split("::")[-1].split("[")[0], ["gone"]))
+
+
+@cache
+def _read_tests(path: Path) -> dict[str, list[str]]:
+    """The functions of a test file by their names."""
+    if not path.is_file():
+        return {}
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    return {node.name: [ast.dump(node)] for node in nodes}
 
 
 def read_answers(path: Path = ANSWERS) -> dict[Name, str]:
