@@ -202,6 +202,19 @@ def test_conserve_refuses_more_than_was_deposited(case: Case) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
+def test_conserve_refuses_a_unit_more_than_the_pool(case: Case, pool: int) -> None:
+    books = case.prepared.result.totals
+    message = f"{POOL_NAMES[pool]} pool: allocations pass the pool"
+
+    def look(allocated: int) -> list[tuple[str, str]]:
+        findings = case.conserved(totals={**books, pool: replace(books[pool], allocated=allocated)})
+        return [(f.expected, f.observed) for f in findings if f.message == message]
+
+    assert look(books[pool].pool) == []
+    assert look(books[pool].pool + 1) == [(str(books[pool].pool), str(books[pool].pool + 1))]
+
+
+@pytest.mark.parametrize("pool", POOLS)
 def test_conserve_refuses_money_from_nowhere(case: Case, pool: int) -> None:
     """One unit more in a row that the books do not know."""
     result, row = case.prepared.result, case.prepared.result.claimables["pool"].to_list().index(pool)
@@ -305,6 +318,12 @@ def test_rollup_passes_up_to_what_its_rows_can_give(rows: list[Any], beats: list
         ([ON_TIME, ("provision", "p", LATE, 1, BP, 9), SPENT], [], "the provision roll-up has other fees", "29"),
         ([ON_TIME, TARDY, ("user", "u", 0, 3, 0, 31)], [], "the user roll-up has other fees", "31"),
         ([ON_TIME, TARDY, ("user", "u", 0, 4, 0, 29)], [], "the user roll-up has other fees", "29"),
+        (
+            [ON_TIME, TARDY, SPENT],
+            [("p", 1, 2), ("q", 1, 3)],
+            "heartbeats more often ok than sent",
+            "such as ('p', 1, 2)",
+        ),
     ],
 )
 def test_rollup_refuses_what_no_rows_give(rows: list[Any], beats: list[Any], message: str, observed: str) -> None:
@@ -342,6 +361,12 @@ def test_successor_refuses(case: Case, forge: Callable[[pl.DataFrame], pl.DataFr
     finding = _only(gates.check_successor(before, forge(before)), "successor", before["account"][0])
     assert observed in finding.observed and finding.expected == str(before["cumulative_amount"][0])
     assert finding.message.startswith("1 claimables") and f" {POOL_NAMES[before['pool'][0]]} 0x" in finding.message
+
+
+def test_successor_names_a_pool_that_nobody_knows(case: Case) -> None:
+    odd = case.previous.claimables.head(1).with_columns(pool=pl.lit(7, dtype=pl.Int8))
+    finding = _only(gates.check_successor(odd, pl.concat([odd, odd])), "successor", f" 7 {odd['account'][0]}")
+    assert finding.observed == f"{odd['cumulative_amount'][0]} (2 times)"
 
 
 # funded
@@ -536,7 +561,7 @@ def test_chain_state_refuses_an_epoch_without_a_chain(case: Case, on_chain: tupl
 def test_notes_refuse_nothing(case: Case) -> None:
     counts = replace(case.prepared.roll_up.counts, tier_mismatch=2)
     notes = gates.note_oddities(case.prepared.inputs, counts, {"unknown_provision": 5})
-    assert not any(n.refuses for n in notes)
+    assert all(n.refuses is False for n in notes)
     assert [str(n) for n in notes if n.gate != "wallet"] == [
         "tier: earning rows name another tier than their provision; the provision's counts (expected 0 rows, observed 2)",
         "heartbeat: heartbeats were left out: unknown_provision (expected 0, observed 5)",

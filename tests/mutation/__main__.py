@@ -11,6 +11,7 @@ low or a survivor has no answer in tests/mutation/mutants.json.
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -45,6 +46,7 @@ def _try_all(waiting: list[tuple[Group, Mutant]], trials: Trials, console: Conso
         for group, mutant in waiting:
             trials.add(group, mutant, try_mutant(group, mutant, *limits[group.name], trials.last_killer(mutant)))
             progress.update(task, advance=1, description=mutant.file, refresh=console.is_terminal)
+    gc.unfreeze()
 
 
 def _count(group: Group, mutants: list[Mutant], made: int, trials: Trials) -> Count:
@@ -81,8 +83,7 @@ def main() -> int:
     parser.add_argument("--known", action="store_true", help="try nothing, show what is known")
     parser.add_argument("--json", action="store_true", help="survivors in the form of tests/mutation/mutants.json")
     options = parser.parse_args()
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    console.width = max(console.width, 110)
+    console = Console(stderr=True, highlight=False, markup=False)
     answers, trials = read_answers(), Trials()
     KEPT.mkdir(parents=True, exist_ok=True)
     chosen = list(_choose(options))
@@ -100,7 +101,7 @@ def main() -> int:
     if options.json:
         print(json.dumps(describe(report), indent=1))
     else:
-        print_report(report, console)
+        print_report(report)
     return 1 if report.faults else 0
 
 

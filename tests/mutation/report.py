@@ -69,8 +69,10 @@ class Report:
         ]
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: Report) -> None:
     """Survivors without an answer last, where they are seen."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.width = max(console.width, 110)
     for mutant in sorted(report.survivors, key=lambda mutant: mutant.name not in report.answers):
         answer = report.answers.get(mutant.name)
         console.print(f"\n{mutant.file}:{mutant.line} {mutant.function}\n- {mutant.original}\n+ {mutant.mutated}")
