@@ -3,7 +3,7 @@ BIN := .venv/bin
 NPM := contracts/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up demo test check soak bench spark contracts gas audit artifacts lock clean
+.PHONY: help set-up demo test check soak bench spark contracts gas audit mutation artifacts lock clean
 # Libraries send no telemetry from here.
 export DO_NOT_TRACK := 1
 
@@ -52,6 +52,10 @@ audit: set-up $(NPM) ## symbolic checks, static analysis, mutation of the contra
 	.ci/audit/run-symbolic
 	.ci/audit/run-symbolic --breaks
 	.ci/audit/run-mutation
+
+mutation: set-up $(NPM) ## mutants of the Python that decides about money; hours, ARGS='--groups merkle --sample 100' takes minutes
+	.ci/audit/set-up mutmut
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 artifacts: $(NPM) ## compile the contracts again and write their artifacts (needs Node)
 	cd contracts && node script/compile.js

@@ -178,6 +178,5 @@ def successor_faults(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     now = after.group_by("pool", "account").agg(now=pl.col("cumulative_amount").max(), times=pl.len())
     was = before.select("pool", "account", was="cumulative_amount")
     both = was.join(now, on=["pool", "account"], how="full", coalesce=True)
-    fell = (pl.col("now") < pl.col("was")).fill_null(False)
-    vanished = pl.col("now").is_null()
-    return both.filter(fell | vanished | (pl.col("times") > 1).fill_null(False)).sort("pool", "account")
+    fell, vanished, doubled = pl.col("now") < pl.col("was"), pl.col("now").is_null(), pl.col("times") > 1
+    return both.filter(fell | vanished | doubled).sort("pool", "account")

@@ -496,7 +496,7 @@ def _find_rank(view: memoryview, count: int, key: bytes) -> int:
     while low < high:
         # Uneven tables mislead guesses: every fourth step halves what is left.
         guess = low + (high - low) * (number - below) // (above - below)
-        rank = (low + high) // 2 if step % 4 == 3 else min(guess, high - 1)
+        rank = (low + high) // 2 if step % 4 == 3 else guess
         step += 1
         found = _read_key(view, rank)
         if found == key:

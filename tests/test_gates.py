@@ -23,8 +23,8 @@ from rewards.jobs.workspace import Workspace
 from rewards.manifest import ChainFacts
 from rewards.policy import BP
 from rewards.ports import Block, Coverage, EpochResult, Previous, RewardPool
-from rewards.schemas import STATE
-from rewards.units import POOLS, PROVIDER, USER, Address
+from rewards.schemas import HEARTBEATS_ROLLUP, LATE, ROLLUP, STATE
+from rewards.units import POOL_NAMES, POOLS, PROVIDER, USER, Address
 from tests.bundles.forge import CALENDAR, add_unit, edit_table, seal_sample, settings_for
 from tests.worlds import POLICY, change, corrections_frame, people_frame
 
@@ -61,6 +61,10 @@ def case(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     previous, _ = read_previous(workspace, 1, 0)
     known = {pool: prepared.result.totals[pool].deposited for pool in POOLS}
     return Case(prepared, previous, known)
+
+
+def _counts(rows: int, fee_e8: int = 0) -> Counts:
+    return Counts(rows, {}, 0, {}, 0, 0, fee_e8)
 
 
 def _only(findings: list[Finding], gate: str, message: str) -> Finding:
@@ -102,10 +106,23 @@ def test_complete_passes_when_the_feeds_end_on_the_microsecond(case: Case) -> No
         (FULL, replace(BEATS, hours=frozenset(range(1, 24)) - {7}), "heartbeats has empty hours", "none in 0, 7"),
         (replace(FULL, rows=0, hours=frozenset()), BEATS, "usage_records has no row of epoch 0", "0"),
         (FULL, replace(BEATS, rows=0, hours=frozenset()), "heartbeats has no row of epoch 0", "0"),
+        (replace(FULL, after_end=False), BEATS, "nothing of usage_records arrived in the hour after", "none"),
+        (FULL, replace(BEATS, after_end=False), "nothing of heartbeats arrived in the hour after", "none"),
     ],
 )
 def test_complete_refuses(case: Case, usage: Coverage, heartbeats: Coverage, message: str, observed: str) -> None:
     assert _only(_complete(case, usage, heartbeats), "complete", message).observed == observed
+
+
+def test_complete_says_what_it_waits_for(case: Case) -> None:
+    late = replace(FULL, days=frozenset(), closed_us=0, after_end=False, hours=frozenset({0}))
+    assert [finding.expected for finding in _complete(case, usage=late)] == [
+        "a file 2026-01-07",
+        "2026-01-08T00:30:00+00:00",
+        "arrivals after 2026-01-08T00:00:00+00:00",
+        "rows in all 24 hours",
+    ]
+    assert [finding.expected for finding in _complete(case, heartbeats=replace(BEATS, rows=0))] == ["rows"]
 
 
 def test_complete_wants_every_day_that_an_odd_genesis_touches(case: Case) -> None:
@@ -118,6 +135,9 @@ def test_complete_wants_every_day_that_an_odd_genesis_touches(case: Case) -> Non
     assert gates.check_complete(both, both, inputs, shifted, POLICY) == []
     one = replace(both, days=frozenset({EPOCH.end_us}))
     assert _only(gates.check_complete(one, both, inputs, shifted, POLICY), "complete", "lacks a day's file")
+    none = replace(both, days=frozenset())
+    [finding] = gates.check_complete(none, both, inputs, shifted, POLICY)
+    assert finding.expected == "a file 2026-01-07, 2026-01-08"
 
 
 # conserve
@@ -160,6 +180,19 @@ def test_conserve_refuses_more_than_was_deposited(case: Case) -> None:
     assert "more is paid than was deposited" in {
         f.message.split(": ")[1] for f in case.conserved(totals={**books, USER: spent})
     }
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_conserve_refuses_a_unit_more_than_the_pool(case: Case, pool: int) -> None:
+    books = case.prepared.result.totals
+    message = f"{POOL_NAMES[pool]} pool: allocations pass the pool"
+
+    def look(allocated: int) -> list[tuple[str, str]]:
+        findings = case.conserved(totals={**books, pool: replace(books[pool], allocated=allocated)})
+        return [(f.expected, f.observed) for f in findings if f.message == message]
+
+    assert look(books[pool].pool) == []
+    assert look(books[pool].pool + 1) == [(str(books[pool].pool), str(books[pool].pool + 1))]
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -207,6 +240,80 @@ def test_conserve_refuses_row_classes_that_do_not_add_up(case: Case) -> None:
     assert _only(gates.check_rows(counts, fewer, counts.rows), "conserve", "the user roll-up").observed == "0"
 
 
+# the roll-up
+
+
+def _rows(*rows: tuple[str, str, int, int, int, int]) -> pl.DataFrame:
+    """Of part, subject, slot, requests, weight, fee."""
+    full = [(part, name, "/e" if name == "p" else "", slot, "", *rest) for part, name, slot, *rest in rows]
+    return pl.DataFrame(full, schema=dict(ROLLUP.columns), orient="row")
+
+
+ON_TIME = ("provision", "p", 5, 3, 3 * BP, 20)
+TARDY = ("provision", "p", LATE, 1, BP, 10)
+TIMED = ("latency", "p", 7, 3, 0, 0)
+SPENT = ("user", "u", 0, 4, 0, 30)
+ALIVE = ("p", 9, 9)
+
+
+def _beats(*rows: tuple[str, int, int]) -> pl.DataFrame:
+    return pl.DataFrame([*rows], schema=dict(HEARTBEATS_ROLLUP.columns), orient="row")
+
+
+@pytest.mark.parametrize(
+    ("rows", "beats"),
+    [
+        ([ON_TIME, TARDY, TIMED, SPENT], [ALIVE, ("q", 1, 0)]),
+        ([ON_TIME, TARDY, SPENT], []),
+        ([ON_TIME, TIMED, SPENT], [ALIVE]),  # a suspended provider's row is missing, and its fee
+        ([ON_TIME, TARDY, TIMED, ("user", "u", 0, 3, 0, 30)], [ALIVE]),
+        ([ON_TIME, TARDY, TIMED, ("user", "u", 0, 3, 0, 0)], [ALIVE]),
+    ],
+)
+def test_rollup_passes_up_to_what_its_rows_can_give(rows: list[Any], beats: list[Any]) -> None:
+    assert gates.check_rollup(_counts(4, fee_e8=30), _rows(*rows), _beats(*beats)) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "beats", "message", "observed"),
+    [
+        ([ON_TIME, TARDY, TIMED, SPENT, ("user", "v", 0, 0, 0, 0)], [], "counts or sums below", "1 rows, such as"),
+        ([ON_TIME, TARDY, ("latency", "p", 7, 3, -1, 0), SPENT], [], "counts or sums below", "-1"),
+        ([ON_TIME, TARDY, ("latency", "p", 7, 3, 0, -1), SPENT], [], "counts or sums below", "-1"),
+        (
+            [("provision", "p", 5, 3, 3 * BP + 1, 20), TARDY, SPENT],
+            [],
+            "more weight than its requests",
+            str(3 * BP + 1),
+        ),
+        ([ON_TIME, TARDY, TIMED, ("latency", "p", 8, 1, 0, 0), SPENT], [], "more rows with a latency than rows", "4"),
+        (
+            [("provision", "q", 5, 4, BP, 30), ("latency", "p", 7, 1, 0, 0), SPENT],
+            [],
+            "more rows with a latency",
+            "'p'",
+        ),
+        ([ON_TIME, TARDY, SPENT], [("p", 9, 10), ALIVE], "heartbeats more often ok than sent", "1 rows, such as"),
+        ([ON_TIME, TARDY, SPENT], [("p", 9, -1)], "heartbeats more often ok than sent", "-1"),
+        ([ON_TIME, ("provision", "p", LATE, 1, BP, 11), SPENT], [], "the provision roll-up has other fees", "31"),
+        ([ON_TIME, ("provision", "p", LATE, 1, BP, 9), SPENT], [], "the provision roll-up has other fees", "29"),
+        ([ON_TIME, TARDY, ("user", "u", 0, 3, 0, 31)], [], "the user roll-up has other fees", "31"),
+        ([ON_TIME, TARDY, ("user", "u", 0, 4, 0, 29)], [], "the user roll-up has other fees", "29"),
+        (
+            [ON_TIME, TARDY, SPENT],
+            [("p", 1, 2), ("q", 1, 3)],
+            "heartbeats more often ok than sent",
+            "such as ('p', 1, 2)",
+        ),
+    ],
+)
+def test_rollup_refuses_what_no_rows_give(rows: list[Any], beats: list[Any], message: str, observed: str) -> None:
+    findings = gates.check_rollup(_counts(4, fee_e8=30), _rows(*rows), _beats(*beats))
+    finding = _only(findings, "conserve", message)
+    assert observed in finding.observed
+    assert finding.expected == ("30" if "fees" in message else "none")
+
+
 # successor
 
 
@@ -234,6 +341,13 @@ def test_successor_refuses(case: Case, forge: Callable[[pl.DataFrame], pl.DataFr
     before = case.previous.claimables
     finding = _only(gates.check_successor(before, forge(before)), "successor", before["account"][0])
     assert observed in finding.observed and finding.expected == str(before["cumulative_amount"][0])
+    assert finding.message.startswith("1 claimables") and f" {POOL_NAMES[before['pool'][0]]} 0x" in finding.message
+
+
+def test_successor_names_a_pool_that_nobody_knows(case: Case) -> None:
+    odd = case.previous.claimables.head(1).with_columns(pool=pl.lit(7, dtype=pl.Int8))
+    finding = _only(gates.check_successor(odd, pl.concat([odd, odd])), "successor", f" 7 {odd['account'][0]}")
+    assert finding.observed == f"{odd['cumulative_amount'][0]} (2 times)"
 
 
 # reference
@@ -399,8 +513,22 @@ def test_chain_state_refuses_an_epoch_without_a_chain(case: Case, on_chain: tupl
 def test_notes_refuse_nothing(case: Case) -> None:
     counts = replace(case.prepared.roll_up.counts, tier_mismatch=2)
     notes = gates.note_oddities(case.prepared.inputs, counts, {"unknown_provision": 5})
-    assert {n.gate for n in notes} >= {"tier", "heartbeat"} and not any(n.refuses for n in notes)
+    assert all(n.refuses is False for n in notes)
+    assert [str(n) for n in notes if n.gate != "wallet"] == [
+        "tier: earning rows name another tier than their provision; the provision's counts (expected 0 rows, observed 2)",
+        "heartbeat: heartbeats were left out: unknown_provision (expected 0, observed 5)",
+    ]
     refuse("sealing", notes)
+
+
+def test_a_wallet_that_cannot_be_paid_is_noted_by_its_account(case: Case) -> None:
+    people = people_frame()
+    inputs = replace(case.prepared.inputs, accounts=people)
+    assert gates.note_oddities(inputs, _counts(1), {}) == []
+    broken = people.with_columns(wallet_address=pl.when(pl.int_range(pl.len()) == 2).then(pl.lit("0x12")))
+    [note] = gates.note_oddities(replace(inputs, accounts=broken), _counts(1), {})
+    assert (note.gate, note.refuses, note.observed) == ("wallet", False, "'0x12'")
+    assert note.message.endswith(people["account_id"][2])
 
 
 # A refusal stops the step

@@ -361,6 +361,7 @@ def test_a_chain_with_another_publication_is_found() -> None:
 
 def test_a_chain_with_fewer_publications_is_found() -> None:
     [finding] = check_history(store(6), ORIGIN, HISTORY.publications[:4])
+    assert finding.message == "the chain shows fewer final publications than were logged"
     assert (finding.expected, finding.observed) == ("6 or more", "4")
 
 

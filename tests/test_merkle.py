@@ -320,6 +320,7 @@ def test_no_claimables_give_the_zero_root(frame: pl.DataFrame) -> None:
     tree = ClaimTree.build(frame)
     assert tree.root == bytes(32)
     assert len(tree) == 0
+    assert tree.to_bytes() == b"CXPTTREE" + bytes([0, 0, 0, 1, 0, 0, 0, 0])
     assert tree.dump()["tree"] == tree.dump()["values"] == []
     assert ClaimTree.from_bytes(tree.to_bytes()).root == bytes(32)
     with pytest.raises(NotClaimable):
