@@ -32,15 +32,17 @@ def allocate(pool: int, scores: pl.DataFrame) -> pl.DataFrame:
     # pool × score may need 160 bits; pool = quotient × total + rest keeps every product below 2^126.
     quotient, rest = divmod(pool, total)
     score = pl.col("score").cast(_WIDE)
-    rests = score * rest
+    rests = score * pl.lit(rest, dtype=_WIDE)
     split = scores.select(
         "account_id",
-        whole=score * quotient + rests // total,
+        whole=score * pl.lit(quotient, dtype=_WIDE) + rests // total,
         fraction=rests % total,
     )
     left = pool - add_up(split["whole"])
     lucky = (
-        split.sort("fraction", "account_id", descending=[True, False]).head(left).select("account_id", unit=pl.lit(1))
+        split.sort("fraction", "account_id", descending=[True, False])
+        .head(left)
+        .select("account_id", unit=pl.lit(1, dtype=_WIDE))
     )
     return split.join(lucky, on="account_id", how="left", maintain_order="left").select(
         "account_id", amount=(pl.col("whole") + pl.col("unit").fill_null(0)).cast(MONEY)

@@ -22,7 +22,7 @@ from rewards.jobs.run import run_epochs
 from rewards.jobs.workspace import Workspace
 from rewards.manifest import ChainFacts
 from rewards.policy import BP
-from rewards.ports import Block, Coverage, EpochResult, Previous, RewardPool
+from rewards.ports import Block, Counts, Coverage, EpochResult, Previous, RewardPool
 from rewards.schemas import HEARTBEATS_ROLLUP, LATE, ROLLUP, STATE
 from rewards.units import POOL_NAMES, POOLS, PROVIDER, USER, Address
 from tests.bundles.forge import CALENDAR, add_unit, edit_table, seal_sample, settings_for
