@@ -75,6 +75,11 @@ def _resume(workspace: Workspace, vault: Vault, stored: StoredIntent, signer: Si
     try:
         receipt = vault.sender.execute(intent, signer, store, wanted.is_done, wanted.check, wanted.confirm)
     except _Overtaken as overtaken:
+        if isinstance(signer, AbsentSigner):
+            raise NotSigned(
+                f"{stored.action} of epoch {stored.epoch}: {overtaken}; what was signed may still be mined: set the key of "
+                f"{signer.address} and run `rewards resume` again, which cancels it"
+            ) from None
         cancelled = _cancel(workspace, vault, stored, signer)
         return Resumed(stored.action, stored.epoch, signed.transaction, cancelled, str(overtaken))
     return Resumed(stored.action, stored.epoch, signed.transaction, receipt)

@@ -679,7 +679,7 @@ def test_two_deployments_by_one_key_never_run_at_once(embedded: Network, tmp_pat
 
     deploy(ground, try_the_other)
     who = f"{checksum(ground.request.deployer)} on chain {ground.chain.chain_id}"
-    assert set(refused) == {f"another deployment by {who} is at work; wait until it ends"}
+    assert set(refused) == {f"another deployment by {who} is at work (process {os.getpid()}); wait until it ends"}
     assert count(ground) == STEPS
     (lock,) = tmp_path.glob("*.lock")
     lock.unlink()
@@ -708,7 +708,7 @@ def test_locks_are_in_a_folder_of_this_user_alone(
     with hold_key(folder / "key", "a key"):
         assert folder.stat().st_mode & 0o777 == 0o700
         with (
-            pytest.raises(StorageError, match="another deployment by a key is at work"),
+            pytest.raises(StorageError, match=rf"^a key \(process {os.getpid()}\); wait until it ends"),
             hold_key(folder / "key", "a key"),
         ):
             pass

@@ -80,7 +80,7 @@ def test_a_damaged_folder_ends_in_disagreement(rewards: Rewards, data: Path, nam
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     said = rewards("history", "--check", "--data", data)
-    assert said.status == 6 and said.out.startswith("✗ history: ") and "docs/runbook.md#history" in said.error
+    assert said.status == 6 and said.out.startswith("✗ critical: history: ") and "docs/runbook.md#history" in said.error
     told = rewards("history", "--check", "--data", data, "--json")
     assert told.status == 6 and not told.document["agrees"]
     assert {f["gate"] for f in told.document["findings"]} == {"history"}

@@ -142,13 +142,19 @@ def test_fees_above_the_cap_and_a_call_that_would_revert_are_told(
     with Proxy(people.node.url) as proxy:
         monkeypatch.setenv("REWARDS_RPC_URL", proxy.url)
         proxy.inject(FAULTS["revert on estimate"])
-        told = plan(0)
+        told = plan(0, status=4)
     assert "gas  not estimated: the call would revert" in told.out
-    assert told.out.splitlines()[-1].startswith("every gate agrees, yet the Vault would refuse the call")
+    assert told.out.splitlines()[-1] == "it may not be sent:" and "not now" in told.error
     monkeypatch.setenv("REWARDS_RPC_URL", people.node.url)
     monkeypatch.setenv("REWARDS_MAX_FEE_WEI", "1")
-    assert "above REWARDS_MAX_FEE_WEI; raise it or wait" in plan(0).out
-    assert plan(0, "--json").document["max_cost_wei"] is None
+    told = plan(0, status=4)
+    assert (
+        "fee  not chosen: see below" in told.out
+        and "above the cap of 1; wait or raise REWARDS_MAX_FEE_WEI" in told.error
+    )
+    document = plan(0, "--json", status=4).document
+    assert (document["may_be_sent"], document["max_fee_wei"]) == (False, None) and "cap of 1" in document["obstacle"]
+    assert document["max_cost_wei"] is None
 
 
 def test_the_call_comes_from_who_publishes(plan: Plan, people: People, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,10 +94,12 @@ def test_a_revocation_does_not_hit_the_root_that_came_after_the_one_meant(people
     publish(people, publisher)
     good = publisher.manifest()
 
-    told = operate(guardian, "resume").out
-    assert told == f"revoke of epoch 0: epoch 0 has another pending root since, of manifest {good.digest}\n"
-    [resumed] = operate(guardian, "resume", "--json", key=False).document["resumed"]
-    assert (resumed["sent"], resumed["overtaken"]) == (None, told.strip().partition(": ")[2])
+    since = f"epoch 0 has another pending root since, of manifest {good.digest}"
+    refused = operate(guardian, "resume", key=False, status=4).error
+    assert since in refused and "run `rewards resume` again, which cancels it" in refused
+    [resumed] = operate(guardian, "resume", "--json").document["resumed"]
+    assert resumed["overtaken"] == since and resumed["sent"]["transaction"].startswith("0x")
     record = people.record_of()
     assert (record.status, record.manifest_hash) == ("pending", good.hash)
-    assert (people.vault.revocations(), people.sent("guardian")) == (1, 0)
+    assert (people.vault.revocations(), people.sent("guardian")) == (1, 1)
+    assert operate(guardian, "resume").out == "nothing was left unfinished\n"
