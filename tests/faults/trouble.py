@@ -130,7 +130,7 @@ COMMANDS = st.builds(
     TROUBLES,
 )
 _OFTEN = {
-    "commands": 4,
+    "commands": 3,
     "fees": 1,
     "losses": 1,
     "depths": 2,
