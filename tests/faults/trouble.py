@@ -133,7 +133,7 @@ _OFTEN = {
     "commands": 3,
     "fees": 1,
     "losses": 1,
-    "depths": 2,
+    "depths": 3,
     "blocks": 2,
     "elsewhere": 1,
     "time": 1,
