@@ -175,8 +175,10 @@ class Node:
 
     # Taking back.
 
-    def reorganise(self, depth: int, transactions: Sequence[tuple[str, int]] = ()) -> None:
-        """Other blocks in place of the last `depth`: empty, but for raw transactions at offsets from the first of them."""
+    def reorganise(self, depth: int, transactions: Sequence[tuple[str, int]] = ()) -> list[str]:
+        """Other blocks in place of the last `depth`: empty, but for raw transactions at offsets from the first of them.
+        Gives the contracts that have their code again, but not in what is asked of these blocks once there are later ones.
+        """
         self._remember_code()
         first = self.head() - depth + 1
         before = self.hash_at(first)
@@ -188,6 +190,7 @@ class Node:
             assert not lost, "no code to run transactions with: reorganise less deep, or before the node restarts"
             self.ask("anvil_reorg", depth, [list(transaction) for transaction in transactions])
         assert self.hash_at(first) != before, f"block {first} is the same after a reorganisation of {depth}"
+        return lost
 
     def roll_back(self, depth: int) -> None:
         """Takes the last `depth` blocks away."""

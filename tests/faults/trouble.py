@@ -130,10 +130,10 @@ COMMANDS = st.builds(
     TROUBLES,
 )
 _OFTEN = {
-    "commands": 4,
+    "commands": 3,
     "fees": 1,
     "losses": 1,
-    "depths": 2,
+    "depths": 3,
     "blocks": 2,
     "elsewhere": 1,
     "time": 1,
