@@ -147,6 +147,21 @@ def test_a_node_that_lags_or_is_full_is_asked_again(
         _impatient(network).send(CALL, network.signers[7])
 
 
+@pytest.mark.parametrize("words", ["already known", "nonce too low", "in words of its own"])
+def test_a_refusal_counts_for_nothing_where_the_chain_has_it(
+    network: Network, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    send, sender = network.chain.send_raw, network.sender
+
+    def take_and_refuse(raw: bytes, purpose: str) -> None:
+        send(raw, purpose)
+        raise ChainError(words)
+
+    monkeypatch.setattr(network.chain, "send_raw", take_and_refuse)
+    receipt = sender.send(CALL, network.signers[7])
+    assert sender.sent == [receipt.transaction]
+
+
 def test_what_a_node_refuses_for_good_is_told(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(raw: bytes, purpose: str) -> None:
         raise ChainError("insufficient funds")
