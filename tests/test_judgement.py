@@ -299,6 +299,15 @@ def test_a_reason_that_nobody_can_judge_is_refused(reason: str) -> None:
     require_overridable({"volume": "x" * 500, "funded": "un dépôt tardif — подтверждено"})
 
 
+def test_an_override_that_comes_after_the_seal_is_noted() -> None:
+    given_now = {"funded": "seen", "quality": "known"}
+    _, recorded = override_findings([SHORT], {"funded": "seen"})
+    assert judgement.note_unrecorded({"funded": "seen"}, recorded) == []
+    note = _only(judgement.note_unrecorded(given_now, recorded), "quality", "sealed before", refuses=False)
+    assert (note.expected, note.observed) == ("an epoch not sealed", "known")
+    assert [f.observed for f in judgement.note_unrecorded({"funded": "otherwise"}, recorded)] == ["otherwise"]
+
+
 texts = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1, max_size=9)
 found_by_gates = st.lists(
     st.builds(Finding, st.sampled_from([*JUDGEMENT, "conserve"]), texts, texts, texts, st.booleans()),

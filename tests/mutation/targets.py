@@ -29,6 +29,7 @@ class Group:
 
 
 FAULTS = (
+    "tests/faults/test_rpc.py::test_the_words_of_other_clients_end_in_one_root[already known (anvil)]",
     "tests/faults/test_rpc.py::test_the_words_of_other_clients_end_in_one_root[nonce too low (anvil)]",
     "tests/faults/test_rpc.py::test_the_words_of_other_clients_end_in_one_root[underpriced (erigon)]",
     "tests/faults/test_rpc.py::test_the_words_of_other_clients_end_in_one_root[pool is full (nethermind)]",
@@ -66,11 +67,13 @@ GROUPS = (
             ("tests/test_history.py", "-k", "found or passes or pass"),
         ),
     ),
+    Group("judgement", ("rewards/judgement.py",), (("tests/test_judgement.py",),)),
     Group(
         "transactions",
         tuple(f"rewards/chain/{name}.py" for name in ("fees", "intent", "pursuit", "sender", "endpoints")),
         (
-            ("tests/chain/test_fees.py", "tests/chain/test_endpoints.py", "tests/chain/test_sender.py"),
+            ("tests/chain/test_fees.py", "tests/chain/test_endpoints.py", "tests/chain/test_execute.py"),
+            ("tests/chain/test_sender.py",),
             FAULTS,
         ),
     ),

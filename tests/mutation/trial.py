@@ -98,7 +98,7 @@ def try_mutant(group: Group, mutant: Mutant | None, cpu_s: int, wall_s: float, f
         code = os.WEXITSTATUS(status)
         if code == BROKEN:
             raise RuntimeError(f"pytest did not run: {(home / 'output').read_text()[-2000:]}")
-        return Verdict(code != 0, by or ("it cannot be imported" if code else ""), seconds, cpu)
+        return Verdict(code != 0, by or ("its tests cannot be collected" if code else ""), seconds, cpu)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # nodes that its tests started
