@@ -57,6 +57,7 @@ class Pursuit:
     confirm: Callable[[], None] = lambda: None
     """Asked before anything is sent, again and again; raises what forbids it by now."""
     _was_sent: bool = field(default=False, init=False)
+    _is_fresh: bool = field(default=False, init=False)
     _since: int | None = field(default=None, init=False)
     _replacements: int = field(default=0, init=False)
     _unsigned: NotSigned | None = field(default=None, init=False)
@@ -87,6 +88,9 @@ class Pursuit:
                 if fate is not None:
                     return fate
                 trouble = None
+                if self._is_fresh:  # a chain that mines at once is not to be waited for
+                    self._is_fresh = False
+                    continue
             except ChainUnavailable as unavailable:
                 trouble = unavailable
             self.patience.pause(self.patience.pause_s)
@@ -162,7 +166,7 @@ class Pursuit:
             if not self.chain.knows_transaction(stored.transaction):
                 self._answer_refusal(refusal)
                 return
-        self._since, self._was_sent = None, True
+        self._since, self._was_sent, self._is_fresh = None, True, True
         self.on_sent(stored)
 
     def _is_in_vain(self, stored: SignedIntent) -> bool:

@@ -182,7 +182,7 @@ def test_waiting_for_finality_ends_and_says_where_it_stands(anvil: Network) -> N
 
 def test_block_that_is_replaced_gets_the_same_transaction_again(anvil: Network) -> None:
     stored: list[SignedIntent] = []
-    impatient = Sender(anvil.chain, Patience(polls=1, pause_s=0))
+    impatient = Sender(anvil.chain, Patience(polls=2, pause_s=0))
     with pytest.raises(ChainError, match="not final yet"):
         impatient.send(NOTHING, anvil.signers[7], stored.append)
     request(anvil.chain, "anvil_rollback", [1])
