@@ -76,7 +76,7 @@ class Trouble:
 
 
 FEES = st.builds(Event, st.just("spike"), st.sampled_from([7, 10**9, 10**11, 10**12]))
-LOSSES = st.builds(Event, st.sampled_from(["drop the pool", "drop the pool", "restart"]))
+LOSSES = st.builds(Event, st.sampled_from(["drop the pool"] * 4 + ["restart"]))
 DEPTHS = st.builds(Event, st.just("reorganise"), st.one_of(st.sampled_from([1, 2, 3, 7, 32, 64]), st.integers(1, 64)))
 BLOCKS = st.builds(
     Event, st.just("mine"), st.one_of(st.integers(1, 6), st.integers(1, 6), st.sampled_from([12, 30, 64]))
@@ -130,10 +130,10 @@ COMMANDS = st.builds(
     TROUBLES,
 )
 _OFTEN = {
-    "commands": 3,
+    "commands": 2,
     "fees": 1,
     "losses": 1,
-    "depths": 3,
+    "depths": 2,
     "blocks": 2,
     "elsewhere": 1,
     "time": 1,
