@@ -117,7 +117,7 @@ STORIES = {
     ),
     "replace": Story(
         ["publish", "0", "--apply"],
-        {f"{CHAIN}.sender.Sender.replace": [1], KEEP: [2], SEND: [2], SETTLE: [1, 2]},
+        {f"{CHAIN}.sender.Sender.replace": [1], KEEP: [2], SEND: [2], SETTLE: [1]},
         meanwhile=_raise_base_fee,
     ),
     "attest": Story(
