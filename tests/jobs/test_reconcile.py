@@ -367,7 +367,10 @@ def test_killed_at_every_moment_it_ends_the_same(contracts: Path, workspace: Wor
         expected = reconcile(other, small.vault)
         for moment in ("before", "in the middle", "after", "in the middle"):
             arguments = [url, str(record), str(workspace.data), moment, "1"]
-            child = subprocess.run([sys.executable, "-c", CHILD, *arguments], env=os.environ, capture_output=True)
+            root = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+            child = subprocess.run(
+                [sys.executable, "-c", CHILD, *arguments], env=os.environ | root, capture_output=True
+            )
             assert child.returncode == -signal.SIGKILL, child.stderr.decode()
         assert ObservedChain(workspace.ledger).cursor() is not None
         assert reconcile(workspace, small.vault, 7) == expected
