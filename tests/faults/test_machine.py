@@ -81,6 +81,7 @@ def _replace_at_the_next_nonce(patch: pytest.MonkeyPatch) -> None:
 
 def _settle_before_it_is_final(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Pursuit, "_is_final", lambda *_: True)
+    patch.setattr(Sender, "_wait_until_done", lambda *_: True)
 
 
 DEFECTS = {

@@ -237,7 +237,8 @@ class CanonicalChain:
         mined = []
         for found in block["transactions"]:
             data, sender = bytes.fromhex(found["input"][2:]), found["from"].lower()
-            after = state.apply(sender, data) if (found["to"] or "").lower() == self._vault else None
+            elsewhere = (found["to"] or "").lower() != self._vault  # an empty transfer, as a cancellation is
+            after = state if elsewhere else state.apply(sender, data)
             receipt = self._node.ask("eth_getTransactionReceipt", found["hash"])
             assert (receipt["status"] == "0x1") == (after is not None), (
                 f"{found['hash']} in block {number} has status {receipt['status']}, of which the model says {after}"
