@@ -96,6 +96,31 @@ def test_when_all_rest_all_are_asked() -> None:
         assert chain.head().number == 100
 
 
+class Busy(Node):
+    """Says that it was asked too often, in the words of EIP-1474."""
+
+    def __call__(self, request: dict[str, Any]) -> bytes:
+        if request["method"] == "eth_chainId":
+            return super().__call__(request)
+        error = {"code": -32005, "message": "limit exceeded"}
+        return json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode()
+
+
+def test_a_node_that_was_asked_too_often_is_passed_over() -> None:
+    with joined(Busy(), Node(head=101)) as chain:
+        assert chain.head().number == 101
+    with joined(Busy()) as chain, pytest.raises(ChainUnavailable, match="was asked too often: limit exceeded"):
+        chain.head()
+
+
+def test_every_node_is_asked_also_after_one_that_does_not_answer() -> None:
+    first, second = Node(), Node(head=101)
+    with joined(first, second) as chain:
+        first.down = True
+        [(endpoint, answer)] = provider_of(chain).ask_each("eth_blockNumber", [])
+        assert (endpoint, answer["result"]) == (provider_of(chain).endpoints[1], hex(101))
+
+
 def test_what_is_sent_goes_to_every_node() -> None:
     first, second = Node(), Node()
     with joined(first, second) as chain:

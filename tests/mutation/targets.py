@@ -73,7 +73,7 @@ GROUPS = (
         tuple(f"rewards/chain/{name}.py" for name in ("fees", "intent", "pursuit", "sender", "endpoints")),
         (
             ("tests/chain/test_fees.py", "tests/chain/test_endpoints.py", "tests/chain/test_execute.py"),
-            ("tests/chain/test_sender.py",),
+            ("tests/chain/test_sender.py", "tests/chain/test_client.py"),
             FAULTS,
         ),
     ),
