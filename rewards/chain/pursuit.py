@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from web3.types import TxReceipt
 
@@ -20,6 +20,14 @@ MOST_REPLACEMENTS = 11
 _TOO_CHEAP = re.compile(r"underpriced|fee ?too ?low|base ?fee|fee cap less|replace", re.IGNORECASE)
 _NOT_NOW = re.compile(r"nonce|full|overflow", re.IGNORECASE)
 
+Found = TypeVar("Found")
+
+AtOnce = Literal["at once"]
+"""What was just done may show already: look again without a pause."""
+
+Fate = Literal["dead", "open"]
+"""What a nonce came to without a version of ours in a block: another's for good, or free."""
+
 Replace = Callable[[SignedIntent], SignedIntent]
 """Signs the same content at the same nonce for higher fees and keeps it; NotSigned above the cap, or without a key."""
 
@@ -33,6 +41,25 @@ class Patience:
     pause_s: float = 2.0
     pause: Callable[[float], None] = time.sleep
     blocks: int = 12
+
+    def wait(self, look: Callable[[], Found | AtOnce | None]) -> Found | None:
+        """What `look` finds, asked until it does, `at once` without a pause; None when patience ends before. A node that
+        does not answer for a while is asked again; ChainUnavailable when it still does not at the end."""
+        trouble: ChainUnavailable | None = None
+        for _ in range(self.polls):
+            try:
+                found = look()
+                trouble = None
+                if found == "at once":
+                    continue
+                if found is not None:
+                    return found
+            except ChainUnavailable as unavailable:
+                trouble = unavailable
+            self.pause(self.pause_s)
+        if trouble is not None:
+            raise trouble
+        return None
 
 
 @dataclass(frozen=True)
@@ -57,7 +84,6 @@ class Pursuit:
     confirm: Callable[[], None] = lambda: None
     """Asked before anything is sent, again and again; raises what forbids it by now."""
     _was_sent: bool = field(default=False, init=False)
-    _is_fresh: bool = field(default=False, init=False)
     _since: int | None = field(default=None, init=False)
     _replacements: int = field(default=0, init=False)
     _unsigned: NotSigned | None = field(default=None, init=False)
@@ -70,33 +96,27 @@ class Pursuit:
         A node that does not answer for a while is asked again.
         """
         found = self._follow(self._advance)
-        return None if found == "dead" else found
+        return found if isinstance(found, Mined) else None
 
-    def watch(self) -> Mined | Literal["dead", "open"]:
+    def watch(self) -> Mined | Fate:
         """As `run`, but sends nothing: `open` when no version is in a block and the nonce is free, as after a
         reorganisation."""
         return self._follow(self._look)
 
-    def _follow(self, advance: Callable[[], Literal["dead", "open"] | None]) -> Mined | Any:
-        trouble: ChainUnavailable | None = None
-        for _ in range(self.patience.polls):
-            try:
-                mined = self._find_mined()
-                if mined is not None and self._is_final(mined.receipt):
-                    return mined
-                fate = advance() if mined is None else None
-                if fate is not None:
-                    return fate
-                trouble = None
-                if self._is_fresh:  # a chain that mines at once is not to be waited for
-                    self._is_fresh = False
-                    continue
-            except ChainUnavailable as unavailable:
-                trouble = unavailable
-            self.patience.pause(self.patience.pause_s)
-        if trouble is not None:
-            raise ChainUnavailable(f"{self._purpose}: {trouble}; {self._resumable}")
-        raise ChainError(f"{self._purpose}: {self._describe_wait()}; resume it later: run the same command again")
+    def _follow(self, advance: Callable[[], Fate | AtOnce | None]) -> Mined | Fate:
+        def look() -> Mined | Fate | AtOnce | None:
+            mined = self._find_mined()
+            if mined is None:
+                return advance()
+            return mined if self._is_final(mined.receipt) else None
+
+        try:
+            found: Mined | Fate | None = self.patience.wait(look)
+        except ChainUnavailable as trouble:
+            raise ChainUnavailable(f"{self._purpose}: {trouble}; {self._resumable}") from trouble
+        if found is None:
+            raise ChainError(f"{self._purpose}: {self._describe_wait()}; resume it later: run the same command again")
+        return found
 
     @property
     def _newest(self) -> SignedIntent:
@@ -123,18 +143,18 @@ class Pursuit:
             self.chain.block(number).hash == bytes(receipt["blockHash"])
         )
 
-    def _advance(self) -> Literal["dead"] | None:
+    def _advance(self) -> Fate | AtOnce | None:
         """One step towards a block; `dead` when the nonce is another's for good."""
         fate = self._look()
         if fate != "open":
             return fate
         if not self.chain.knows_transaction(self._newest.transaction):
-            self._submit()
-        elif self._is_stuck():
+            return "at once" if self._submit() else None
+        if self._is_stuck():
             self._sign_again()
         return None
 
-    def _look(self) -> Literal["dead", "open"] | None:
+    def _look(self) -> Fate | None:
         if not self._is_nonce_taken("latest"):
             return "open"
         return "dead" if self._is_dead() else None
@@ -150,12 +170,12 @@ class Pursuit:
             return False
         return not any(self.chain.knows_transaction(v.transaction) for v in (*self.versions, *self.rivals))
 
-    def _submit(self) -> None:
-        """Sends the newest version; what a node says counts less than what it knows afterwards."""
+    def _submit(self) -> bool:
+        """Sends the newest version, and whether a node took it; what one says counts less than what it knows afterwards."""
         stored = self._newest
         self.confirm()
         if self._was_sent and self._is_in_vain(stored):
-            return
+            return False
         try:
             self.chain.send_raw(stored.raw, stored.purpose)
         except ChainUnavailable:
@@ -165,9 +185,10 @@ class Pursuit:
             # the transaction was taken. So the words do not count: if the chain has our hash, it went through.
             if not self.chain.knows_transaction(stored.transaction):
                 self._answer_refusal(refusal)
-                return
-        self._since, self._was_sent, self._is_fresh = None, True, True
+                return False
+        self._since, self._was_sent = None, True
         self.on_sent(stored)
+        return True
 
     def _is_in_vain(self, stored: SignedIntent) -> bool:
         """Whether there is nothing to send again after all, since it came into a block meanwhile. Raises ChainError where

@@ -65,33 +65,6 @@ def read_call(to: Address, data: bytes) -> Call:
     return Call(to, function.fn_name, tuple(arguments.values()))
 
 
-def call_publish(
-    vault: Address,
-    epoch: int,
-    root: bytes,
-    provider_total: int,
-    user_total: int,
-    manifest_hash: bytes,
-    revocations: int,
-) -> Call:
-    """Publication of a root; totals in base units."""
-    return Call(vault, "publishRoot", (epoch, root, provider_total, user_total, manifest_hash, revocations))
-
-
-def call_attest(vault: Address, epoch: int, publication: bytes) -> Call:
-    """Confirmation of a pending root by its publication hash."""
-    return Call(vault, "attestRoot", (epoch, publication))
-
-
-def call_revoke(vault: Address, epoch: int, reason: str) -> Call:
-    """Revocation of a root; UsageError where the reason cannot be written as UTF-8."""
-    try:
-        reason.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"the reason {reason!a} is not text; write it in UTF-8") from None
-    return Call(vault, "revokeRoot", (epoch, reason))
-
-
 def build_batch(
     chain_id: int, safe: Address, calls: Sequence[Call], name: str, description: str, created_at_ms: int
 ) -> bytes:

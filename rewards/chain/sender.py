@@ -73,18 +73,17 @@ class Sender:
 
     def wait_until(self, intent: Intent, is_done: IsDone) -> None:
         """Waits for what somebody else is to bring about until it is final. ChainError when patience ends before."""
-        trouble: ChainUnavailable | None = None
-        for _ in range(self._patience.polls):
-            try:
-                if is_done(None) and self._wait_until_done(intent, is_done):
-                    return
-                trouble = None
-            except ChainUnavailable as unavailable:
-                trouble = unavailable
-            self._patience.pause(self._patience.pause_s)
-        if trouble is not None:
-            raise ChainUnavailable(f"{intent.purpose}: {trouble}; run the same command again later")
-        raise ChainError(f"{intent.purpose}: the chain does not show it yet; run the same command again later")
+
+        shown = False
+
+        def look() -> bool | None:
+            nonlocal shown
+            shown = is_done(None)
+            return True if shown and is_done(self.chain.final_block().number) else None
+
+        if self._wait(intent, look) is None:
+            state = "it is on the chain and not final yet" if shown else "the chain does not show it yet"
+            raise ChainError(f"{intent.purpose}: {state}; run the same command again later")
 
     def send(self, intent: Intent, signer: Signer, on_signed: OnSigned | None = None) -> Receipt:
         """Signs, calls `on_signed`, sends and waits until the block is final; a stuck one is replaced, each version told
@@ -173,15 +172,17 @@ class Sender:
         wait behind a gap for good."""
         if store.open(self.chain.chain_id, account):
             return  # it has its nonce already
-        for _ in range(self._patience.polls):
+
+        def look() -> bool | None:
             mined = self.chain.count_transactions(account, "latest")
-            if self.chain.count_transactions(account, self.chain.final_block().number) >= mined:
-                return
-            self._patience.pause(self._patience.pause_s)
-        raise ChainError(
-            f"{intent.purpose}: {account} has transactions in blocks that are not final yet, which were not signed here; "
-            "nothing was sent: run the same command again later, and find out who uses the key"
-        )
+            final = self.chain.count_transactions(account, self.chain.final_block().number)
+            return True if final >= mined else None
+
+        if self._wait(intent, look) is None:
+            raise ChainError(
+                f"{intent.purpose}: {account} has transactions in blocks that are not final yet, which were not signed here; "
+                "nothing was sent: run the same command again later, and find out who uses the key"
+            )
 
     def _pursue(self, intent: Intent, signer: Signer, store: IntentStore, confirm: Callable[[], None]) -> Mined | None:
         """Sends the intent at the nonce of whatever is unfinished, and settles all that was signed with that nonce."""
@@ -244,17 +245,24 @@ class Sender:
 
     def _wait_until_done(self, intent: Intent, is_done: IsDone) -> bool:
         """Until the effect is final too; False when a reorganisation took it back."""
-        for _ in range(self._patience.polls):
-            try:
-                if is_done(self.chain.final_block().number):
-                    return True
-                if not is_done(None):
-                    return False
-            except ChainUnavailable:
-                if self._patience.polls == 1:
-                    raise
-            self._patience.pause(self._patience.pause_s)
-        raise ChainError(f"{intent.purpose}: it is on the chain and not final yet; run the same command again later")
+
+        def look() -> bool | None:
+            if is_done(self.chain.final_block().number):
+                return True
+            return None if is_done(None) else False
+
+        found = self._wait(intent, look)
+        if found is None:
+            raise ChainError(
+                f"{intent.purpose}: it is on the chain and not final yet; run the same command again later"
+            )
+        return found
+
+    def _wait(self, intent: Intent, look: Callable[[], bool | None]) -> bool | None:
+        try:
+            return self._patience.wait(look)
+        except ChainUnavailable as trouble:
+            raise ChainUnavailable(f"{intent.purpose}: {trouble}; run the same command again later") from trouble
 
     def _require_chain(self, stored: SignedIntent) -> None:
         if stored.chain_id != self.chain.chain_id:

@@ -14,9 +14,9 @@ from rewards.chain.intent import Intent, OnSigned
 from rewards.chain.pursuit import Patience
 from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
-from rewards.errors import ChainError
+from rewards.errors import ChainError, UsageError
 from rewards.history import encode_entry
-from rewards.ports import Block, Claim, Deposit, Publication, Receipt, RewardPool, RootRecord
+from rewards.ports import Block, Deposit, Publication, Receipt, RewardPool, RootRecord
 from rewards.units import POOL_NAMES, PROVIDER, Address, checksum, keccak, parse_address
 
 ROLES = ("none", "admin", "publisher", "attester", "guardian", "treasurer")
@@ -45,6 +45,20 @@ def encode_publish(
 ) -> bytes:
     """Calldata of `publishRoot`, for a signer that is elsewhere (a multisig, a hardware wallet)."""
     return _encode("CXPTVault", "publishRoot", [epoch, root, provider_total, user_total, manifest_hash, revocations])
+
+
+def encode_attest(epoch: int, publication: bytes) -> bytes:
+    """Calldata of `attestRoot`."""
+    return _encode("CXPTVault", "attestRoot", [epoch, publication])
+
+
+def encode_revoke(epoch: int, reason: str) -> bytes:
+    """Calldata of `revokeRoot`; UsageError where the reason cannot be written as UTF-8."""
+    try:
+        reason.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the reason {reason!a} is not text; write it in UTF-8") from None
+    return _encode("CXPTVault", "revokeRoot", [epoch, reason])
 
 
 class Vault:
@@ -102,27 +116,6 @@ class Vault:
             payer = parse_address(args["payer"])
             found.append(Deposit(event["blockNumber"], timestamp, payer, args["amount"], *shares, funding))
         return found
-
-    def claims(self, last_block: int) -> Sequence[Claim]:
-        """Every `Claimed` up to `last_block`, in the order of the chain."""
-        return [
-            Claim(
-                block_number=event["blockNumber"],
-                transaction=bytes(event["transactionHash"]),
-                epoch=event["args"]["epoch"],
-                pool=event["args"]["pool"],
-                account=parse_address(event["args"]["account"]),
-                amount=event["args"]["amount"],
-                cumulative=event["args"]["cumulativeAmount"],
-            )
-            for event in self._events(("Claimed",), last_block)
-        ]
-
-    def roots(self, last_block: int) -> Sequence[RootRecord]:
-        """The live root of every epoch published up to `last_block`, as it stood after that block, ascending by epoch."""
-        epochs = {event["args"]["epoch"] for event in self._events(("RootPublished",), last_block)}
-        records = (self.root_at(epoch, last_block) for epoch in sorted(epochs))
-        return [record for record in records if record is not None and record.status != "revoked"]
 
     def publications(self, last_block: int) -> Sequence[Publication]:
         """Every publication up to `last_block`, revoked ones too, in the order of the chain."""
@@ -266,12 +259,11 @@ class Vault:
 
     def intend_attestation(self, epoch: int, publication: bytes) -> Intent:
         """The call that confirms a pending root; it reverts for any other publication."""
-        data = _encode("CXPTVault", "attestRoot", [epoch, publication])
-        return Intent(f"attestation of epoch {epoch}", self.address, data)
+        return Intent(f"attestation of epoch {epoch}", self.address, encode_attest(epoch, publication))
 
     def intend_revocation(self, epoch: int, reason: str) -> Intent:
-        """The call that withdraws the pending root of an epoch, whichever that is."""
-        return Intent(f"revocation of epoch {epoch}", self.address, _encode("CXPTVault", "revokeRoot", [epoch, reason]))
+        """The call that withdraws the pending root of an epoch, whichever that is; UsageError as `encode_revoke`."""
+        return Intent(f"revocation of epoch {epoch}", self.address, encode_revoke(epoch, reason))
 
     def claim(
         self,

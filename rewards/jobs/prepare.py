@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ from rewards.compute import compute_epoch
 from rewards.corrections import Records, check_corrections, list_records, tabulate_records
 from rewards.distribution import add_wallets
 from rewards.epoch import Calendar, Epoch
-from rewards.errors import ChainError, Disagreement, Finding, InputError, UsageError
+from rewards.errors import Disagreement, Finding, InputError, UsageError
+from rewards.jobs.deposits import choose_since, read_chain, read_table
 from rewards.jobs.engines import check_engine, engine_versions, open_engine
 from rewards.jobs.judgement import ask_judgement
 from rewards.jobs.settings import EngineName, Settings
@@ -27,7 +27,7 @@ from rewards.jobs.workspace import Workspace, now
 from rewards.judgement import override_findings, require_overridable
 from rewards.manifest import ChainFacts, Manifest, build_manifest
 from rewards.policy import DatedPolicy, Policy, policy_for
-from rewards.ports import Block, Deposit, Engine, EpochInputs, EpochResult, PoolTotals, Previous, RollUp, VaultReader
+from rewards.ports import Engine, EpochInputs, EpochResult, PoolTotals, Previous, RollUp, VaultReader
 from rewards.rulesets import ruleset_for
 from rewards.schemas import (
     ACCOUNTS,
@@ -185,7 +185,7 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
     if before is not None:
         _check_continues(before, epoch, settings.vault)
     accounts, provisions = ACCOUNTS.arrange(folder.accounts()), PROVISIONS.arrange(folder.provisions())
-    facts, deposits = _read_chain(settings, epoch) if settings.vault else (None, _read_table(folder, epoch))
+    facts, deposits = _read_deposits(settings, folder, epoch)
     forbidden = frozenset({facts.token, facts.vault}) if facts else frozenset()
 
     usage, heartbeats = folder.usage(), folder.heartbeats()
@@ -215,7 +215,7 @@ def prepare_epoch(workspace: Workspace, settings: RunSettings, number: int, cloc
         heartbeats=roll_up.heartbeats,
         accounts=accounts,
         provisions=provisions,
-        deposits=_since(deposits, before),
+        deposits=choose_since(deposits, before),
         corrections=corrections,
         forbidden=forbidden,
         limits=facts.limits if facts else None,
@@ -354,67 +354,11 @@ def _counted_before(
     return paths
 
 
-def _read_table(folder: InputFolder, epoch: Epoch) -> pl.DataFrame:
-    """Every deposit of the table before the epoch's end."""
-    return folder.deposits().filter(pl.col("deposited_at") < epoch.end)
-
-
-def _read_chain(settings: RunSettings, epoch: Epoch) -> tuple[ChainFacts, pl.DataFrame]:
-    """The reference block, the Vault's limits, and every deposit up to that block, once it is final."""
-    vault = settings.vault
-    if vault is None:
-        raise InputError("no Vault is configured; give --deployment")
-    reference = _wait_for_reference(vault, epoch, settings.finality_s)
-    facts = ChainFacts(
-        chain_id=vault.chain_id,
-        token=vault.token,
-        vault=vault.address,
-        limits={pool: vault.max_epoch_amount_at(pool, reference.number) for pool in POOLS},
-        reference_block=reference,
-        first_epoch=settings.first_epoch,
-    )
-    return facts, deposits_frame(vault.deposits(reference.number))
-
-
-def _wait_for_reference(vault: VaultReader, epoch: Epoch, patience_s: float) -> Block:
-    """The last block before the epoch's end, once a block after the end is final: then no reorganisation can move it."""
-    deadline = time.monotonic() + patience_s
-    end_s = -(-epoch.end_us // 1_000_000)
-    while (final := vault.final_block()).timestamp < end_s:
-        if time.monotonic() >= deadline:
-            raise ChainError(
-                f"epoch {epoch.number} ends {epoch.end.isoformat()}, the newest final block {final.number} is of "
-                f"{datetime.fromtimestamp(final.timestamp, UTC).isoformat()}: not final yet; run again later"
-            )
-        time.sleep(1.0)
-    return vault.last_block_before(end_s)
-
-
-def deposits_frame(deposits: Sequence[Deposit]) -> pl.DataFrame:
-    """Deposit events as `schemas.DEPOSITS`."""
-    rows = [
-        (
-            datetime.fromtimestamp(d.timestamp, UTC),
-            d.block_number,
-            d.payer,
-            d.amount,
-            d.protocol_amount,
-            d.provider_amount,
-            d.user_amount,
-            d.funding,
-        )
-        for d in deposits
-    ]
-    return pl.DataFrame(rows, schema=dict(DEPOSITS.columns), orient="row")
-
-
-def _since(deposits: pl.DataFrame, before: Manifest | None) -> pl.DataFrame:
-    """The deposits that the epoch before had not seen: after its reference block, or after its end without a chain."""
-    if before is None:
-        return deposits
-    if before.chain is not None:
-        return deposits.filter(pl.col("block_number") > before.chain.reference_block.number)
-    return deposits.filter(pl.col("deposited_at") >= before.epoch.end)
+def _read_deposits(settings: RunSettings, folder: InputFolder, epoch: Epoch) -> tuple[ChainFacts | None, pl.DataFrame]:
+    """Every deposit that is known up to the epoch's end, and the chain that it is known from, if any."""
+    if settings.vault is None:
+        return None, read_table(folder, epoch)
+    return read_chain(settings.vault, settings.first_epoch, epoch, settings.finality_s)
 
 
 def encode_files(inputs: EpochInputs, quarantine: pl.DataFrame, result: EpochResult, policy: bytes) -> dict[str, bytes]:

@@ -14,14 +14,12 @@ from rewards.chain.deploy import VaultSettings, deploy_token, deploy_vault
 from rewards.chain.safe import (
     Call,
     build_batch,
-    call_attest,
-    call_publish,
-    call_revoke,
     describe_call,
     hash_batch,
     hash_safe_transaction,
+    read_call,
 )
-from rewards.chain.vault import Vault, encode_publish, publication_hash
+from rewards.chain.vault import Vault, encode_attest, encode_publish, encode_revoke, publication_hash
 from rewards.errors import ChainError, UsageError
 from rewards.units import Address, checksum, keccak
 from tests.chain.networks import Network
@@ -31,11 +29,11 @@ SAFE, VAULT = Address("0x" + "a1" * 20), Address("0x" + "b2" * 20)
 ROOT, MANIFEST = keccak(b"root"), keccak(b"manifest")
 # Above 2^53, where a JavaScript number would be another one.
 PROVIDER_TOTAL, USER_TOTAL = 123_456_789_012_345_678_901_234_567, 2**96 - 1
-PUBLICATION = call_publish(VAULT, 143, ROOT, PROVIDER_TOTAL, USER_TOTAL, MANIFEST, 2)
+PUBLICATION = read_call(VAULT, encode_publish(143, ROOT, PROVIDER_TOTAL, USER_TOTAL, MANIFEST, 2))
 CALLS = {
     "publishRoot": PUBLICATION,
-    "attestRoot": call_attest(VAULT, 143, MANIFEST),
-    "revokeRoot": call_revoke(VAULT, 143, '[1] "wrong" — \\ root\n\u2028é'),
+    "attestRoot": read_call(VAULT, encode_attest(143, MANIFEST)),
+    "revokeRoot": read_call(VAULT, encode_revoke(143, '[1] "wrong" — \\ root\n\u2028é')),
 }
 
 
@@ -66,7 +64,7 @@ def test_a_publication_is_the_one_that_a_key_would_send() -> None:
 
 @given(st.integers(0, 2**256 - 1), st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_epoch_and_reason_come_through(epoch: int, reason: str) -> None:
-    call = call_revoke(VAULT, epoch, reason)
+    call = read_call(VAULT, encode_revoke(epoch, reason))
     batch = build(call, description=reason)
     assert read_back(batch["transactions"][0]) == call.encode()
     checksum = batch["meta"].pop("checksum")
@@ -151,7 +149,7 @@ def test_owners_read_what_they_sign() -> None:
 
 def test_a_reason_that_is_no_text_is_refused() -> None:
     with pytest.raises(UsageError, match=r"the reason 'bad \\udcff' is not text"):
-        call_revoke(VAULT, 1, "bad \udcff")
+        encode_revoke(1, "bad \udcff")
 
 
 def test_owners_of_a_real_safe_publish_attest_and_revoke_by_the_file(contracts: Path, network: Network) -> None:
@@ -164,12 +162,13 @@ def test_owners_of_a_real_safe_publish_attest_and_revoke_by_the_file(contracts: 
     vault = Vault(network.chain, deployment, network.sender)
     publication = publication_hash(3, bytes(32), MANIFEST, 0, 0, 0)
     moves = [
-        (call_publish(vault.address, 3, bytes(32), 0, 0, MANIFEST, 0), "pending", 1),
-        (call_attest(vault.address, 3, publication), "pending", 0),
-        (call_revoke(vault.address, 3, "[a test]"), "revoked", 0),
+        (encode_publish(3, bytes(32), 0, 0, MANIFEST, 0), "pending", 1),
+        (encode_attest(3, publication), "pending", 0),
+        (encode_revoke(3, "[a test]"), "revoked", 0),
     ]
     chain_id = network.chain.chain_id
-    for safe, (call, status, missing) in zip(safes, moves, strict=True):
+    for safe, (calldata, status, missing) in zip(safes, moves, strict=True):
+        call = read_call(vault.address, calldata)
         file = build_batch(chain_id, safe.address, [call], "a test", "", 0)
         [transaction] = json.loads(file)["transactions"]
         to, data = transaction["to"], read_back(transaction)

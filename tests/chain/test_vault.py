@@ -7,6 +7,7 @@ from eth_abi.abi import encode
 from hexbytes import HexBytes
 
 from rewards.chain.intent import SignedIntent
+from rewards.chain.observation import read_events
 from rewards.chain.vault import ClaimItem, Vault, encode_publish, publication_hash
 from rewards.errors import ChainError
 from rewards.ports import Claim, Deposit, RewardPool, RootRecord, VaultReader
@@ -64,15 +65,17 @@ def test_an_epoch_from_deposit_to_claims(network: Network) -> None:
     network.advance(1)
     assert reader.root_at(3) == replace(record, status="active")
     assert (reader.latest_active_epoch(), reader.pending_epoch()) == (3, None)
-    assert reader.roots(network.chain.head().number) == [replace(record, status="active")]
-    assert reader.roots(published.block.number - 1) == []
+    assert [one.root for one in reader.publications(network.chain.head().number)] == [record.root]
+    assert reader.publications(published.block.number - 1) == []
+    assert reader.root_at(3, published.block.number - 1) is None
 
     with pytest.raises(ChainError, match=r"claim of .* refuses: InvalidProof\(pool=1, account=0xa1"):
         vault.claim(3, PROVIDER, PROVIDER_WALLET, 301, provider_proof, payer)
     claimed = vault.claim(3, PROVIDER, PROVIDER_WALLET, 300, provider_proof, payer)
     items = [ClaimItem(PROVIDER, PROVIDER_WALLET, 300, provider_proof), ClaimItem(USER, USER_WALLET, 70, user_proof)]
     batch = vault.claim_many(3, items, guardian)
-    assert reader.claims(reader.final_block().number) == [
+    events = read_events(vault, vault.deployment.deployed_block, reader.final_block().number)
+    assert [replace(claim, log_index=0) for claim in events.claims] == [
         Claim(claimed.block.number, claimed.transaction, 3, PROVIDER, PROVIDER_WALLET, 300, 300),
         Claim(batch.block.number, batch.transaction, 3, USER, USER_WALLET, 70, 70),
     ]
@@ -91,13 +94,15 @@ def test_revoked_epoch_comes_back_with_the_next_count(network: Network) -> None:
     revoked = vault.root_at(3)
     assert revoked is not None
     assert (revoked.status, vault.revocations(), vault.next_epoch()) == ("revoked", 1, 3)
-    assert vault.roots(network.chain.head().number) == []
+    assert [one.revocations for one in vault.publications(network.chain.head().number)] == [0]
     assert vault.reward_pool() == RewardPool(400, 400, 200)
     with pytest.raises(ChainError, match=r"WrongRevocations\(expected=1, given=0\)"):
         vault.publish_root(3, keccak(b"wrong"), 300, 70, MANIFEST, 0, publisher)
     vault.publish_root(3, ZERO_ROOT, 0, 0, MANIFEST, 1, publisher)
-    [record] = vault.roots(network.chain.head().number)
-    assert (record.root, record.status) == (ZERO_ROOT, "pending")
+    _, newest = vault.publications(network.chain.head().number)
+    record = vault.root_at(3)
+    assert record is not None
+    assert (newest.root, newest.revocations, record.root, record.status) == (ZERO_ROOT, 1, ZERO_ROOT, "pending")
 
 
 def test_roles_limits_and_pauses_are_read(network: Network) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rewards.chain.safe import call_revoke
+from rewards.chain.vault import encode_revoke
 from rewards.jobs.publish import publish_epoch
 from rewards.jobs.run import run_epochs
 from rewards.jobs.workspace import Workspace
@@ -85,8 +85,8 @@ def test_a_revocation_does_not_hit_the_root_that_came_after_the_one_meant(people
     guardian = people.meet_key("guardian", "guardian")
     publish(people, publisher)
     guardian.dies(SIGNED, "revoke", 0, "--reason", "a bad root")
-    safe, call = people.safe("guardian"), call_revoke(people.vault.address, 0, "others were quicker")
-    to, data = checksum(call.to), call.encode()
+    safe, to = people.safe("guardian"), checksum(people.vault.address)
+    data = encode_revoke(0, "others were quicker")
     safe.execute(to, data, safe.hash_transaction(to, data))
     people.settle()
     publisher.drop_row()
