@@ -62,6 +62,8 @@ class Sender:
                         return receipt
                     continue
                 self._wait_for_others(intent, signer.address, store)
+                if is_done(None):
+                    continue  # theirs was this very thing: the ledger is an older copy
                 check()
                 mined = self._pursue(intent, signer, store, confirm)
             if mined is not None and mined.version.serves(intent):

@@ -284,6 +284,6 @@ def _patch_clock(patch: pytest.MonkeyPatch, back: Callable[[], timedelta]) -> No
     def now() -> datetime:
         return real() - back()
 
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # while others import
         if name.startswith("rewards.jobs.") and getattr(module, "now", None) is real:
             patch.setattr(module, "now", now)

@@ -17,13 +17,15 @@ from tests.faults.machine import PublishingMachine
 from tests.faults.trouble import DEAR_PUBLICATIONS, Command
 from tests.faults.world import Ground
 
-STORIES, STEPS, ENOUGH = 24, 95, 2000
+STORIES, STEPS, ENOUGH = 44, 50, 2000
 
 STORY = settings(
     deadline=None,
+    derandomize=True,  # everybody is told the same stories; new ones are for `make soak`
+    database=None,
     max_examples=STORIES,
     stateful_step_count=STEPS,
-    phases=(Phase.reuse, Phase.generate),  # a story takes seconds: it is told as it was found
+    phases=(Phase.generate,),  # a story takes seconds: it is told as it was found
     report_multiple_bugs=False,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
@@ -94,7 +96,6 @@ DEFECTS = {
 @pytest.mark.parametrize("told", DEFECTS)
 def test_a_planted_defect_is_found(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
     DEFECTS[told](monkeypatch)
-    bounded = {"max_examples": 5, "stateful_step_count": 8, "phases": [Phase.generate]}
-    chosen = settings(STORY, derandomize=True, database=None, **bounded)
+    chosen = settings(STORY, max_examples=5, stateful_step_count=8)
     with pytest.raises(AssertionError, match=told):
         _tell_stories(DearStory, ground, tmp_path, chosen)

@@ -106,7 +106,7 @@ TROUBLES = st.one_of(
     st.builds(Trouble, bad_answer=BAD_ANSWERS),
     st.builds(Trouble, crash=CRASHES),
     st.builds(Trouble, event=EVENTS, at=PAUSES),
-    st.builds(Trouble, event=FEES, at=PAUSES),
+    st.builds(Trouble, event=FEES | ELSEWHERE, at=PAUSES),
     st.builds(Trouble, event=FEES, at=PAUSES, cap=st.sampled_from([10**9, 10**10, 10**12])),
     st.builds(Trouble, bad_answer=BAD_ANSWERS, crash=CRASHES, event=EVENTS, at=PAUSES, polls=FEW_POLLS),
 )
@@ -130,7 +130,7 @@ COMMANDS = st.builds(
     TROUBLES,
 )
 _OFTEN = {
-    "commands": 2,
+    "commands": 4,
     "fees": 1,
     "losses": 1,
     "depths": 2,
