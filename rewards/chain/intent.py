@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 import rlp
+from eth_account import Account
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 
 from rewards.errors import ChainError
-from rewards.units import Address, keccak
+from rewards.units import Address, keccak, parse_address
 
-_FIRST_OF_A_LIST = 0xC0
-"""Transactions that are RLP lists themselves begin here (before EIP-2718); typed ones begin with their type."""
+_WITH_BASE_FEE = 2
+"""The type with which such transactions begin (EIP-1559); the others here are RLP lists themselves (EIP-155)."""
 
 Outcome = Literal["succeeded", "failed", "replaced", "dead"]
 """What became of a signed transaction: in a final block, with its effect or reverted; another version or intent was mined
@@ -47,10 +50,8 @@ class SignedIntent:
     @property
     def call(self) -> tuple[Address | None, bytes]:
         """Address called (None: a deployment) and calldata, read from the signed bytes themselves."""
-        typed = self.raw[0] < _FIRST_OF_A_LIST
-        fields = rlp.decode(self.raw[1:] if typed else self.raw)
-        to, _, data = fields[5:8] if typed else fields[3:6]
-        return (Address("0x" + to.hex()) if to else None), bytes(data)
+        _, to, data = _read_content(self.raw)
+        return to, data
 
     def serves(self, intent: Intent) -> bool:
         """Whether this transaction, once mined, is what the intent asks for."""
@@ -61,17 +62,49 @@ class SignedIntent:
         return json.dumps(fields, sort_keys=True)
 
     @classmethod
+    def from_raw(cls, purpose: str, raw: bytes) -> "SignedIntent":
+        """What signed bytes say, and whose signature they bear; ValueError where they are no transaction of ours."""
+        try:
+            numbers, _, _ = _read_content(raw)
+            sender = parse_address(Account.recover_transaction(raw))
+        except (rlp.DecodingError, BadSignature, ValidationError, IndexError, TypeError) as error:
+            raise ValueError(str(error)) from None
+        return cls(purpose, sender=sender, raw=raw, transaction=keccak(raw), **numbers)
+
+    @classmethod
     def from_json(cls, text: str) -> "SignedIntent":
-        """The stored intent; ChainError when the text is not one or its hash is not that of its bytes."""
+        """The stored intent; ChainError when the text is not one, or says what its signed bytes do not: who may write
+        the text may not be who holds the key."""
         try:
             fields = json.loads(text)
             raw, transaction = (bytes.fromhex(fields.pop(name).removeprefix("0x")) for name in ("raw", "transaction"))
-            stored = cls(**fields, raw=raw, transaction=transaction)
+            stated = cls(**fields, raw=raw, transaction=transaction)
+            signed = cls.from_raw(stated.purpose, raw)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ChainError(f"not a stored intent: {text[:80]!r}; look at what was written there") from None
-        if keccak(raw) != transaction:
-            raise ChainError(f"a stored intent with hash 0x{transaction.hex()} holds other bytes; it must not be sent")
-        return stored
+        for name, value in asdict(stated).items():
+            found = getattr(signed, name)
+            if found != value:
+                said, holds = (one.hex() if isinstance(one, bytes) else one for one in (value, found))
+                raise ChainError(
+                    f"the stored intent {stated.purpose!r} says {name} {said}, its signed bytes say {holds}; it must not be "
+                    "sent, find out who wrote it"
+                )
+        return signed
+
+
+def _read_content(raw: bytes) -> tuple[dict[str, int], Address | None, bytes]:
+    """The numbers of a signed transaction by their names in a SignedIntent, the address called and the calldata."""
+    if raw[0] == _WITH_BASE_FEE:
+        chain_id, nonce, tip, max_fee, gas, to, _, data = rlp.decode(raw[1:])[:8]
+        found = {"chain_id": chain_id, "priority_fee": tip}
+    else:
+        nonce, max_fee, gas, to, _, data, v = rlp.decode(raw)[:7]
+        chain_id = (int.from_bytes(v) - 35) // 2  # below zero without one, which no stored intent says
+        found = {"chain_id": chain_id, "priority_fee": max_fee}
+    found |= {"nonce": nonce, "gas": gas, "max_fee": max_fee}
+    numbers = {name: one if isinstance(one, int) else int.from_bytes(one) for name, one in found.items()}
+    return numbers, (Address("0x" + to.hex()) if to else None), bytes(data)
 
 
 OnSigned = Callable[[SignedIntent], None]

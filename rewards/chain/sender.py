@@ -12,7 +12,7 @@ from rewards.chain.pursuit import Mined, Patience, Pursuit, Replace
 from rewards.chain.signers import Signer
 from rewards.errors import ChainError, ChainUnavailable
 from rewards.ports import Block, Receipt
-from rewards.units import Address, checksum, keccak
+from rewards.units import Address, checksum
 
 GAS_LIMIT = 2**24
 """The most gas that one transaction may use (Osaka)."""
@@ -149,11 +149,7 @@ class Sender:
         fees = self.choose_fees(replaced)
         call = {"data": intent.data, "value": 0} | ({} if intent.to is None else {"to": checksum(intent.to)})
         known = {"gas": gas, "nonce": nonce, "chainId": self.chain.chain_id}
-        raw = signer.sign_transaction(call | fees.to_fields() | known)
-        chain_id, sender = self.chain.chain_id, signer.address
-        return SignedIntent(
-            intent.purpose, chain_id, sender, nonce, gas, fees.max_fee, fees.tip, raw, keccak(raw)
-        )  # fmt: skip
+        return SignedIntent.from_raw(intent.purpose, signer.sign_transaction(call | fees.to_fields() | known))
 
     def _replacing(self, intent: Intent, signer: Signer, keep: OnSigned) -> Replace:
         def replace(stored: SignedIntent) -> SignedIntent:

@@ -61,6 +61,17 @@ def encode_revoke(epoch: int, reason: str) -> bytes:
     return _encode("CXPTVault", "revokeRoot", [epoch, reason])
 
 
+def encode_beginning(action: str, epoch: int) -> bytes:
+    """How the calldata of an action (publish, attest, revoke) on an epoch begins, whatever else it holds: 36 bytes."""
+    empty = bytes(32)
+    whole = {
+        "publish": lambda: encode_publish(epoch, empty, 0, 0, empty, 0),
+        "attest": lambda: encode_attest(epoch, empty),
+        "revoke": lambda: encode_revoke(epoch, ""),
+    }
+    return whole[action]()[:36]
+
+
 class Vault:
     """A deployed CXPTVault: reads as `rewards.ports.VaultReader`, and writes through a Sender.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rewards.chain.intent import Outcome, SignedIntent
-from rewards.errors import Finding
+from rewards.errors import ChainError, Finding
 from rewards.jobs.workspace import Workspace, now
 from rewards.ledger.intents import Intents, StoredIntent
 from rewards.units import Address
@@ -19,7 +19,7 @@ class LedgerIntents:
         self._epoch, self._action, self._manifest, self._publication = epoch, action, manifest, publication
 
     def open(self, chain_id: int, sender: Address) -> Sequence[SignedIntent]:
-        return [SignedIntent.from_json(stored.record) for stored in self._intents.open(chain_id, sender)]
+        return [read_signed(stored) for stored in self._intents.open(chain_id, sender)]
 
     def keep(self, signed: SignedIntent) -> None:
         stored = StoredIntent(
@@ -45,3 +45,16 @@ class LedgerIntents:
         ]
         if dead:
             self._workspace.ledger.record_findings(self._epoch, "resume", dead, now())
+
+
+def read_signed(stored: StoredIntent) -> SignedIntent:
+    """What a row holds; ChainError where its columns, or its record, are not what the signed bytes say."""
+    signed = SignedIntent.from_json(stored.record)
+    said = (stored.hash, stored.chain_id, stored.sender, stored.nonce)
+    found = (signed.transaction.hex(), signed.chain_id, signed.sender, signed.nonce)
+    if said != found:
+        raise ChainError(
+            f"the ledger has a transaction {', '.join(map(str, said))} (hash, chain, sender, nonce), its signed bytes are "
+            f"{', '.join(map(str, found))}; it must not be sent, find out who wrote it"
+        )
+    return signed

@@ -6,18 +6,22 @@ from typing import Any
 
 from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.signers import Signer
-from rewards.chain.vault import Vault
+from rewards.chain.vault import Vault, encode_beginning
 from rewards.errors import ChainError, Disagreement, GateRefused, NotSigned, RewardsError, refuse
 from rewards.jobs.attest import is_attested
 from rewards.jobs.before_sending import find_objections, identify_publication
 from rewards.jobs.history import extend_history
-from rewards.jobs.intents import LedgerIntents
+from rewards.jobs.intents import LedgerIntents, read_signed
 from rewards.jobs.publish import find_published, intend_publication
 from rewards.jobs.revoke import is_revoked
 from rewards.jobs.workspace import Workspace
 from rewards.ledger.intents import Intents, StoredIntent
 from rewards.ports import Receipt
 from rewards.units import Address
+
+
+REFUSALS = (GateRefused, ChainError, Disagreement)
+"""What stops one sender and not the others."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ def resume_all(workspace: Workspace, vault: Vault, signers: Mapping[Address, Sig
     sender among `signers` the same bytes are sent again, and nothing is replaced. What is no longer to happen is cancelled
     by its key: an empty transfer to oneself takes its nonce.
 
-    Raises GateRefused, ChainError or Disagreement, the first of them, once every sender had its turn; what is left stays
-    as it was.
+    Raises GateRefused, ChainError or Disagreement, of the first kind that came, naming all of them, once every sender had
+    its turn and the history its own; what is left stays as it was.
     """
     refusals: list[RewardsError] = []
     with workspace.locked():
@@ -57,17 +61,23 @@ def resume_all(workspace: Workspace, vault: Vault, signers: Mapping[Address, Sig
             address = Address(sender)
             try:
                 yield _resume(workspace, vault, newest, signers.get(address) or AbsentSigner(address))
-            except (GateRefused, ChainError, Disagreement) as refusal:
+            except REFUSALS as refusal:
                 refusals.append(refusal)
-        extend_history(workspace, vault)
-        if workspace.has_catalogue():
-            workspace.refresh_catalogue(workspace.find_published(vault))
-    if refusals:
+        try:
+            extend_history(workspace, vault)
+            if workspace.has_catalogue():
+                workspace.refresh_catalogue(workspace.find_published(vault))
+        except REFUSALS as refusal:
+            refusals.append(refusal)
+    if len(refusals) == 1:
         raise refusals[0]
+    if refusals:
+        raise type(refusals[0])("; and ".join(map(str, refusals)))
 
 
 def _resume(workspace: Workspace, vault: Vault, stored: StoredIntent, signer: Signer) -> Resumed:
-    signed = SignedIntent.from_json(stored.record)
+    signed = read_signed(stored)
+    _require_own_call(vault, stored, signed)
     publication = bytes.fromhex(stored.publication)
     store = LedgerIntents(workspace, stored.epoch, stored.action, stored.manifest, publication)
     wanted = _Wanted(workspace, vault, stored, signed)
@@ -83,6 +93,20 @@ def _resume(workspace: Workspace, vault: Vault, stored: StoredIntent, signer: Si
         cancelled = _cancel(workspace, vault, stored, signer)
         return Resumed(stored.action, stored.epoch, signed.transaction, cancelled, str(overtaken))
     return Resumed(stored.action, stored.epoch, signed.transaction, receipt)
+
+
+def _require_own_call(vault: Vault, stored: StoredIntent, signed: SignedIntent) -> None:
+    """Raises ChainError unless the bytes do what their row says: what is signed anew is what they call."""
+    to, data = signed.call
+    if stored.action == "cancel":
+        is_own = (to, data) == (signed.sender, b"")
+    else:
+        is_own = to == vault.address and data[:36] == encode_beginning(stored.action, stored.epoch)
+    if not is_own:
+        raise ChainError(
+            f"the ledger has a transaction 0x{stored.hash} for {stored.action} of epoch {stored.epoch}, and it calls {to} with "
+            f"0x{data[:36].hex()}: it is not resumed, find out who signed and who stored it"
+        )
 
 
 def _cancel(workspace: Workspace, vault: Vault, stored: StoredIntent, signer: Signer) -> Receipt | None:

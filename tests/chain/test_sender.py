@@ -7,11 +7,12 @@ import pytest
 from hexbytes import HexBytes
 
 from rewards.chain.client import request
+from rewards.chain.fees import Fees
 from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.pursuit import Patience, Pursuit
 from rewards.chain.sender import Sender
 from rewards.errors import ChainError
-from rewards.units import Address, keccak
+from rewards.units import Address, checksum, keccak
 from tests.chain.networks import Network
 
 TO = Address("0x" + "c3" * 20)
@@ -194,12 +195,34 @@ def test_changed_bytes_of_a_stored_intent_are_refused(embedded: Network) -> None
     stored: list[SignedIntent] = []
     embedded.sender.send(NOTHING, embedded.signers[7], stored.append)
     text = stored[0].to_json()
-    broken = text.replace(stored[0].raw.hex(), stored[0].raw.hex()[:-2] + "00")
-    with pytest.raises(ChainError, match="holds other bytes; it must not be sent"):
+    assert SignedIntent.from_json(text) == stored[0]
+    broken = text.replace(stored[0].transaction.hex(), stored[0].transaction.hex()[:-2] + "00")
+    with pytest.raises(ChainError, match=r"says transaction .*, its signed bytes say .*; it must not be sent"):
         SignedIntent.from_json(broken)
-    for nonsense in ("", "[]", "{}", text.replace("nonce", "once")):
+    cut = text.replace(stored[0].raw.hex(), stored[0].raw.hex()[:-2])
+    for nonsense in ("", "[]", "{}", text.replace("nonce", "once"), cut):
         with pytest.raises(ChainError, match="not a stored intent"):
             SignedIntent.from_json(nonsense)
+
+
+@pytest.mark.parametrize("has_base_fee", [True, False])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("sender", TO), ("nonce", 3), ("chain_id", 1), ("gas", 1), ("max_fee", 1), ("priority_fee", 2)],
+)
+def test_a_stored_intent_says_what_its_signed_bytes_say(
+    embedded: Network, name: str, value: Any, has_base_fee: bool
+) -> None:
+    """Who may write the text beside the bytes has no say in what is sent."""
+    fees = Fees(10**9, 10**9, has_base_fee)
+    known = {"chainId": 3338, "nonce": 5, "gas": 21000, "to": checksum(TO), "data": b"\1", "value": 0}
+    raw = embedded.signers[7].sign_transaction(known | fees.to_fields())
+    signed = SignedIntent.from_raw("a call", raw)
+    assert (signed.sender, signed.call) == (embedded.signers[7].address, (TO, b"\1"))
+    assert (signed.chain_id, signed.nonce, signed.gas) == (3338, 5, 21000)
+    assert (signed.max_fee, signed.priority_fee) == (10**9, 10**9)
+    with pytest.raises(ChainError, match=f"'a call' says {name} {value}, its signed bytes say"):
+        SignedIntent.from_json(replace(signed, **{name: value}).to_json())
 
 
 def test_a_receipt_of_a_block_that_was_replaced_is_not_final(
