@@ -3,7 +3,7 @@
 Critical is what puts money in question; a warning is what a person should look at; neither is ever left out.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -34,7 +34,8 @@ class VaultBooks:
 @dataclass(frozen=True)
 class KnownIntent:
     """A transaction that was signed here: `action` is publish, attest or revoke (others are not compared); `outcome` is
-    open, succeeded, or how it ended without effect; `block` is null until it is known."""
+    open, succeeded, or how it ended without effect; `block` is null until it is known. `stands`: the Vault itself says
+    that it was done, asked where no event says so."""
 
     epoch: int
     action: str
@@ -42,6 +43,7 @@ class KnownIntent:
     sender: Address
     outcome: str
     block: int | None
+    stands: bool = False
 
 
 def _finding(message: str, expected: object, observed: object, severity: Severity = Severity.CRITICAL) -> Finding:
@@ -60,6 +62,12 @@ def _hex(value: bytes | None) -> str:
 def identify(manifest: Manifest) -> RootIdentity:
     """What a publication of this manifest looks like on chain."""
     return manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER)
+
+
+def _is_among(publication: PublishedRoot, known: Collection[RootIdentity]) -> bool:
+    """Totals are null where the manifest that tells them is not at hand; its hash is enough then."""
+    root, manifest_hash, *_ = publication.identity
+    return publication.identity in known or (root, manifest_hash, None, None) in known
 
 
 def reconcile_counters(observed: VaultCounters, counted: VaultCounters) -> list[Finding]:
@@ -81,7 +89,9 @@ def reconcile_counters(observed: VaultCounters, counted: VaultCounters) -> list[
 
 
 def reconcile_roots(
-    sealed: Mapping[int, Manifest], publications: Sequence[PublishedRoot], set_aside: Iterable[Manifest] = ()
+    sealed: Mapping[int, RootIdentity],
+    publications: Sequence[PublishedRoot],
+    set_aside: Collection[RootIdentity] = (),
 ) -> list[Finding]:
     """Every live root on chain is one that was sealed here, no epoch before the newest of them is missing there, and
     every revoked one was sealed here too (`set_aside`: results that were withdrawn)."""
@@ -90,11 +100,11 @@ def reconcile_roots(
     for epoch in sorted(set(sealed) - live):
         if live and epoch < max(live):
             message = f"epoch {epoch} has no root on chain, though a later one has"
-            findings.append(_warning(message, _hex(sealed[epoch].root), "none"))
-    ours = {identify(manifest) for manifest in (*sealed.values(), *set_aside)}
+            findings.append(_warning(message, _hex(sealed[epoch][0]), "none"))
+    ours = {*sealed.values(), *set_aside}
     for publication in publications:
         epoch, root = publication.epoch, _hex(publication.event.root)
-        if publication.revoked and publication.identity not in ours:
+        if publication.revoked and not _is_among(publication, ours):
             message = f"epoch {epoch} had a root that nobody here sealed; it was revoked"
             findings.append(_warning(message, _NO_MANIFEST, root))
         elif not publication.revoked:
@@ -104,32 +114,34 @@ def reconcile_roots(
     return findings
 
 
-def _compare_live(sealed: Mapping[int, Manifest], publication: PublishedRoot) -> list[Finding]:
+def _compare_live(sealed: Mapping[int, RootIdentity], publication: PublishedRoot) -> list[Finding]:
     epoch, event = publication.epoch, publication.event
     if sealed and epoch < min(sealed):
         message = f"epoch {epoch} was published before the first epoch sealed here ({min(sealed)}); it is not compared"
         return [_warning(message, _NO_MANIFEST, _hex(event.root))]
-    manifest = sealed.get(epoch)
-    if manifest is None:
+    if epoch not in sealed:
         message = f"epoch {epoch} has a root that nobody here published"
         return [_finding(message, _NO_MANIFEST, _hex(event.root))]
-    compared = (
-        ("root", _hex(manifest.root), _hex(event.root)),
-        ("manifest hash", _hex(manifest.hash), _hex(event.manifest_hash)),
-        ("provider total", manifest.total(PROVIDER), event.provider_total),
-        ("user total", manifest.total(USER), event.user_total),
-    )
-    return [_finding(f"epoch {epoch}: {what} differs", here, there) for what, here, there in compared if here != there]
+    root, manifest_hash, provider_total, user_total = sealed[epoch]
+    compared = [
+        ("root", _hex(root), _hex(event.root)),
+        ("manifest hash", _hex(manifest_hash), _hex(event.manifest_hash)),
+        ("provider total", provider_total, event.provider_total),
+        ("user total", user_total, event.user_total),
+    ]
+    return [
+        _finding(f"epoch {epoch}: {what} differs", here, there)
+        for what, here, there in compared
+        if here is not None and here != there
+    ]
 
 
-def reconcile_claims(
-    leaves_of: Callable[[int], pl.DataFrame], claims: pl.DataFrame, first_epoch: int = 0
-) -> list[Finding]:
+def reconcile_claims(leaves_of: Callable[[int], pl.DataFrame | None], claims: pl.DataFrame) -> list[Finding]:
     """Every claim is of a leaf that its epoch's bundle holds, for its amount, and an account's claims add up to the
     largest.
 
-    `leaves_of` gives an epoch's claimables, empty where none are here; epochs before `first_epoch` are asked for their
-    sums alone. `claims` has block, log_index, epoch, pool, account, amount, cumulative_amount. Raises LimitError where
+    `leaves_of` gives an epoch's claimables, empty where it has none, null where they are not at hand: then sums alone are
+    compared. `claims` has block, log_index, epoch, pool, account, amount, cumulative_amount. Raises LimitError where
     sums may pass 38 digits.
     """
     largest = int(claims.select(pl.col("amount").max().fill_null(0)).item())
@@ -137,9 +149,9 @@ def reconcile_claims(
         raise LimitError(f"{claims.height} claims of up to {largest} units pass 38 digits when added up")
     claims = claims.sort("block", "log_index")
     strange = [
-        _find_strange(claims.filter(epoch=epoch), leaves_of(epoch))
+        _find_strange(claims.filter(epoch=epoch), leaves)
         for epoch in claims["epoch"].unique().sort()
-        if epoch >= first_epoch
+        if (leaves := leaves_of(epoch)) is not None
     ]
     # Sums of decimals may wrap here; the bound above keeps them exact.
     paid = claims.with_columns(paid=pl.col("amount").cum_sum().over("pool", "account"))
@@ -242,7 +254,7 @@ _DEEDS = {"publish": "publication", "attest": "attestation", "revoke": "revocati
 
 
 def _tell_unsigned(event: RootEvent, publication: PublishedRoot, ours: Collection[RootIdentity]) -> Finding:
-    foreign = publication.identity not in ours
+    foreign = not _is_among(publication, ours)
     message = f"the {_DEEDS[event.action]} of epoch {event.epoch} is of a transaction that was not signed here"
     if foreign:
         message += ", and its root was not sealed here"
@@ -252,11 +264,20 @@ def _tell_unsigned(event: RootEvent, publication: PublishedRoot, ours: Collectio
 
 def _compare_outcome(intent: KnownIntent, event: RootEvent | None, last_block: int) -> list[Finding]:
     deed = f"the {_DEEDS[intent.action]} of epoch {intent.epoch}"
-    if event is not None and intent.outcome != "succeeded":
+    transaction = f"transaction {_hex(intent.transaction)} in block {intent.block}"
+    if event is not None and intent.outcome == "open":
         message = f"{deed} is final on chain, its intent is not settled here; run rewards resume"
         return [_warning(message, f"succeeded in block {event.block_number}", intent.outcome)]
+    if event is not None and intent.outcome != "succeeded":
+        message = (
+            f"{deed} is final on chain, its intent was settled here as {intent.outcome}: another chain was seen then"
+        )
+        return [_warning(message, f"succeeded in block {event.block_number}", f"{intent.outcome}, {transaction}")]
     seen = intent.block is not None and intent.block <= last_block
+    if event is None and intent.outcome == "succeeded" and seen and intent.stands:
+        message = f"{deed} stands in the Vault, an endpoint left its event out; use another one, and --from-start"
+        return [_warning(message, transaction, "no event")]
     if event is None and intent.outcome == "succeeded" and seen:
         message = f"{deed} is settled as a success here, the chain has no event of it"
-        return [_finding(message, f"transaction {_hex(intent.transaction)} in block {intent.block}", "none")]
+        return [_finding(message, transaction, "none")]
     return []

@@ -57,6 +57,7 @@ def _manifest(number: int) -> Manifest:
 
 
 MANIFESTS = {number: _manifest(number) for number in LEAVES}
+SEALED = {number: identify(manifest) for number, manifest in MANIFESTS.items()}
 
 
 def _published(number: int, revoked: bool = False, retired: bool = False, **changes: Any) -> PublishedRoot:
@@ -107,8 +108,12 @@ def _frame(claims: Sequence[Claim]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _leaves(leaves: Mapping[int, Mapping[tuple[int, Address], int]]) -> Callable[[int], pl.DataFrame]:
-    def leaves_of(epoch: int) -> pl.DataFrame:
+def _leaves(
+    leaves: Mapping[int, Mapping[tuple[int, Address], int]], unknown: Sequence[int] = ()
+) -> Callable[[int], pl.DataFrame | None]:
+    def leaves_of(epoch: int) -> pl.DataFrame | None:
+        if epoch in unknown:
+            return None
         rows = [(pool, account, amount) for (pool, account), amount in leaves.get(epoch, {}).items()]
         return pl.DataFrame(rows, schema=dict(CLAIMABLES.columns), orient="row")
 
@@ -123,10 +128,10 @@ def _reconcile_claims(
 
 def test_what_agrees_has_no_finding() -> None:
     """The balance is exactly what is owed."""
-    assert reconcile_roots(MANIFESTS, ROOTS) == []
+    assert reconcile_roots(SEALED, ROOTS) == []
     assert _reconcile_claims(LEAVES, CLAIMS) == []
     assert reconcile_pools(ROOTS[1], COUNTERS, BOOKS) == []
-    assert reconcile_roots({}, []) == reconcile_roots(MANIFESTS, []) == reconcile_roots(MANIFESTS, ROOTS[:1]) == []
+    assert reconcile_roots({}, []) == reconcile_roots(SEALED, []) == reconcile_roots(SEALED, ROOTS[:1]) == []
     nothing = VaultCounters(dict.fromkeys(POOLS, 0), dict.fromkeys(POOLS, 0), 0, 0, 0)
     assert reconcile_pools(None, nothing, VaultBooks(nothing, RewardPool(0, 0, 0), 0, None)) == []
     assert _reconcile_claims({}, []) == []
@@ -137,7 +142,7 @@ def test_what_agrees_has_no_finding() -> None:
 
 def test_a_root_that_nobody_here_published() -> None:
     stranger = _published(2, root=b"\x09" * 32)
-    finding = _only(reconcile_roots(MANIFESTS, [*ROOTS, stranger]), "epoch 2 has a root that nobody here published")
+    finding = _only(reconcile_roots(SEALED, [*ROOTS, stranger]), "epoch 2 has a root that nobody here published")
     assert (finding.expected, finding.observed) == ("none", "0x" + "09" * 32)
     assert len(reconcile_roots({}, ROOTS)) == 2
 
@@ -153,33 +158,33 @@ def test_a_root_that_nobody_here_published() -> None:
 )
 def test_a_root_that_differs(changes: dict[str, Any], what: str) -> None:
     """Critical while it lives; once revoked a warning, for it was not ours in one part."""
-    _only(reconcile_roots(MANIFESTS, [ROOTS[0], _published(1, **changes)]), f"epoch 1: {what} differs")
+    _only(reconcile_roots(SEALED, [ROOTS[0], _published(1, **changes)]), f"epoch 1: {what} differs")
     past = [*ROOTS, _published(1, revoked=True, **changes)]
-    _only(reconcile_roots(MANIFESTS, past), "nobody here sealed; it was revoked", Severity.WARNING)
+    _only(reconcile_roots(SEALED, past), "nobody here sealed; it was revoked", Severity.WARNING)
 
 
 def test_a_revoked_root_of_ours_is_no_finding() -> None:
     """One that is still sealed, and one that was withdrawn."""
-    assert reconcile_roots(MANIFESTS, [ROOTS[0], _published(1, revoked=True)]) == []
+    assert reconcile_roots(SEALED, [ROOTS[0], _published(1, revoked=True)]) == []
     gone = [ROOTS[0], _published(1, revoked=True)]
-    only_first = {0: MANIFESTS[0]}
-    assert reconcile_roots(only_first, gone, [MANIFESTS[1]]) == []
+    only_first = {0: SEALED[0]}
+    assert reconcile_roots(only_first, gone, {SEALED[1]}) == []
     _only(reconcile_roots(only_first, gone), "epoch 1 had a root that nobody here sealed", Severity.WARNING)
 
 
 def test_a_retired_root_is_a_warning() -> None:
-    found = reconcile_roots(MANIFESTS, [_published(0, retired=True), ROOTS[1]])
+    found = reconcile_roots(SEALED, [_published(0, retired=True), ROOTS[1]])
     _only(found, "epoch 0: the root was retired", Severity.WARNING)
 
 
 def test_a_root_that_is_missing_before_a_later_one() -> None:
-    found = reconcile_roots(MANIFESTS, ROOTS[1:])
+    found = reconcile_roots(SEALED, ROOTS[1:])
     finding = _only(found, "epoch 0 has no root on chain, though a later one has", Severity.WARNING)
     assert finding.expected == "0x" + "01" * 32
 
 
 def test_roots_from_before_this_ledger_are_not_compared() -> None:
-    found = reconcile_roots({1: MANIFESTS[1]}, ROOTS)
+    found = reconcile_roots({1: SEALED[1]}, ROOTS)
     _only(found, "epoch 0 was published before the first epoch sealed here (1)", Severity.WARNING)
 
 
@@ -214,11 +219,11 @@ def test_a_leaf_that_is_gone_is_named() -> None:
     assert len(_reconcile_claims({}, CLAIMS)) == 3
 
 
-def test_claims_from_before_this_ledger_are_asked_for_their_sums_alone() -> None:
-    later = {1: LEAVES[1]}
-    assert reconcile_claims(_leaves(later), _frame(CLAIMS), first_epoch=1) == []
+def test_claims_of_leaves_that_are_not_at_hand_are_asked_for_their_sums_alone() -> None:
+    later = _leaves({1: LEAVES[1]}, unknown=[0])
+    assert reconcile_claims(later, _frame(CLAIMS)) == []
     doubled = [*CLAIMS, _claim(0, USER, SECOND, 40, 40)]
-    _only(reconcile_claims(_leaves(later), _frame(doubled), first_epoch=1), "does not add up")
+    _only(reconcile_claims(later, _frame(doubled)), "does not add up")
 
 
 def test_a_flood_of_claims_is_counted() -> None:
@@ -318,7 +323,7 @@ def test_more_is_claimed_than_promised() -> None:
 
 # Intents
 
-OURS = {identify(manifest) for manifest in MANIFESTS.values()}
+OURS = set(SEALED.values())
 PUBLISHER, ATTESTER = WALLETS[3:5]
 
 
@@ -385,8 +390,34 @@ def test_a_success_that_the_chain_does_not_know_is_critical(action: str) -> None
     assert reconcile_intents([*_signed(ROOTS[0]), replace(lost, action="claim")], [ROOTS[0]], OURS, 99) == []
 
 
-@pytest.mark.parametrize("outcome", ["open", "dropped"])
-def test_an_intent_that_is_final_on_chain_is_to_be_settled(outcome: str) -> None:
-    found = reconcile_intents([_intent(ROOTS[0].event, outcome)], [ROOTS[0]], OURS, 99)
+def test_an_intent_that_is_final_on_chain_is_to_be_settled() -> None:
+    found = reconcile_intents([_intent(ROOTS[0].event, "open")], [ROOTS[0]], OURS, 99)
     finding = _only(found, "is final on chain, its intent is not settled here; run rewards resume", Severity.WARNING)
-    assert (finding.expected, finding.observed) == ("succeeded in block 1", outcome)
+    assert (finding.expected, finding.observed) == ("succeeded in block 1", "open")
+
+
+@pytest.mark.parametrize("outcome", ["dead", "failed", "replaced"])
+def test_an_intent_that_was_settled_otherwise_is_not_to_be_resumed(outcome: str) -> None:
+    """There is nothing left to resume: what was seen when it was settled is no longer the chain."""
+    found = reconcile_intents([_intent(ROOTS[0].event, outcome)], [ROOTS[0]], OURS, 99)
+    finding = _only(found, f"its intent was settled here as {outcome}: another chain was seen then", Severity.WARNING)
+    assert "resume" not in finding.message and finding.expected == "succeeded in block 1"
+
+
+def test_an_attestation_that_the_vault_knows_and_no_event_tells_is_a_warning() -> None:
+    lost = KnownIntent(1, "attest", b"\x55" * 32, ATTESTER, "succeeded", 30, stands=True)
+    found = reconcile_intents([lost], ROOTS, OURS, 30)
+    _only(found, "the attestation of epoch 1 stands in the Vault, an endpoint left its event out", Severity.WARNING)
+
+
+# Sealed here, and the bundle that tells the totals is not at hand
+
+
+def test_a_sealed_epoch_without_its_bundle_is_known_by_root_and_manifest() -> None:
+    known = {number: (root, hash_, None, None) for number, (root, hash_, _, _) in SEALED.items()}
+    assert reconcile_roots(known, ROOTS) == []
+    _only(reconcile_roots(known, [ROOTS[0], _published(1, root=ZERO_ROOT)]), "epoch 1: root differs")
+    revoked = _published(1, revoked=True)
+    assert reconcile_roots({0: known[0]}, [ROOTS[0], revoked], {known[1]}) == []
+    other = replace(_signed(ROOTS[0])[0], transaction=b"\x55" * 32, outcome="open", block=None)
+    _only(reconcile_intents([other], [ROOTS[0]], set(known.values()), 99), "was not signed here", Severity.WARNING)

@@ -93,6 +93,14 @@ class SignedIntent:
         return signed
 
 
+def read_called(text: str) -> Address | None:
+    """The address that a stored intent calls, by its bytes, without a look at who signed; None where it reads as none."""
+    try:
+        return _read_content(bytes.fromhex(json.loads(text)["raw"].removeprefix("0x")))[1]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, rlp.DecodingError):
+        return None
+
+
 def _read_content(raw: bytes) -> tuple[dict[str, int], Address | None, bytes]:
     """The numbers of a signed transaction by their names in a SignedIntent, the address called and the calldata."""
     if raw[0] == _WITH_BASE_FEE:

@@ -34,7 +34,7 @@ def observe_chain(
     cursor = observed.cursor()
     broken = find_break(cursor, vault) if cursor is not None else None
     if broken is not None:
-        observed.clear_broken(broken, now())
+        observed.forget_broken(broken, now())
         cursor = None
     sums = observed.counters() if cursor is not None else _NOTHING
     notes: list[Finding] = []

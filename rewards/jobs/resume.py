@@ -19,7 +19,6 @@ from rewards.ledger.intents import Intents, StoredIntent
 from rewards.ports import Receipt
 from rewards.units import Address
 
-
 REFUSALS = (GateRefused, ChainError, Disagreement)
 """What stops one sender and not the others."""
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rewards.bundles.disk import move_into_place, remove_leftovers
-from rewards.bundles.store import Bundle, BundleStore, open_bundle
+from rewards.bundles.store import Bundle, BundleStore
 from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.ledger.lock import hold_lock
 from rewards.ledger.store import Ledger, SealedEpoch
@@ -49,9 +49,9 @@ class Workspace:
         """The bundles of every sealed epoch that is in place, ascending."""
         return [self.store.read(e.number) for e in self.ledger.sealed() if self.store.has(e.number)]
 
-    def set_aside_bundles(self) -> list[Bundle]:
-        """The bundles that were withdrawn because the chain revoked their root."""
-        return [open_bundle(folder) for folder in sorted((self.data / "epochs").glob("*.revoked-*"))]
+    def set_aside_folders(self) -> list[Path]:
+        """Where the bundles are that were withdrawn because the chain revoked their root."""
+        return sorted((self.data / "epochs").glob("*.revoked-*"))
 
     def has_catalogue(self) -> bool:
         return (self.data / "rewards.duckdb").exists()

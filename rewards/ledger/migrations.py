@@ -65,5 +65,9 @@ MIGRATIONS = (
         expected VARCHAR NOT NULL, observed VARCHAR NOT NULL, given_at TIMESTAMPTZ NOT NULL
     );
     """,
+    # Whether somebody was told of a break.
+    """
+    ALTER TABLE observed_breaks ADD COLUMN told BOOLEAN DEFAULT false;
+    """,
 )
 """Each runs once, in this order, in the transaction that finds it missing."""

@@ -91,18 +91,27 @@ class ObservedChain:
             connection.execute("INSERT INTO observed_cursor VALUES (?, ?, ?, ?)", row)
         return after
 
-    def clear(self) -> None:
-        """Forget all that was read, and every break: a person has looked."""
+    def forget(self) -> None:
+        """Forget all that was read, and no break."""
         with self._ledger.transaction() as connection:
             _forget(connection)
-            connection.execute("DELETE FROM observed_breaks")
 
-    def clear_broken(self, finding: Finding, now: datetime) -> None:
-        """Forget all that was read because of `finding`, which stays until a person clears it."""
+    def forget_broken(self, finding: Finding, now: datetime) -> None:
+        """Forget all that was read because of `finding`, which stays until it was told and a person clears it."""
         with self._ledger.transaction() as connection:
             _forget(connection)
             row = [finding.message, finding.expected, finding.observed, now]
-            connection.execute("INSERT INTO observed_breaks VALUES (?, ?, ?, ?)", row)
+            connection.execute("INSERT INTO observed_breaks VALUES (?, ?, ?, ?, false)", row)
+
+    def clear_told_breaks(self) -> None:
+        """A person has looked at every break that was told."""
+        with self._ledger.transaction() as connection:
+            connection.execute("DELETE FROM observed_breaks WHERE told")
+
+    def note_told(self) -> None:
+        """Every break that there is has been told."""
+        with self._ledger.transaction() as connection:
+            connection.execute("UPDATE observed_breaks SET told = true")
 
     def breaks(self) -> list[Finding]:
         """Why what was read had to be forgotten, oldest first."""

@@ -162,10 +162,12 @@ class Ledger:
             connection.execute("DELETE FROM epochs WHERE number >= ?", [number])
             connection.execute("DELETE FROM overrides WHERE epoch >= ?", [number])
 
-    def record_findings(self, epoch: int, step: str, findings: Sequence[Finding], now: datetime) -> None:
-        """Replace what a step found on an epoch."""
+    def record_findings(
+        self, epoch: int, step: str, findings: Sequence[Finding], now: datetime, of_all: bool = False
+    ) -> None:
+        """Replace what a step found on an epoch; on any, where a step looks at them all and its findings are `of_all`."""
         with self.transaction() as connection:
-            connection.execute("DELETE FROM findings WHERE epoch = ? AND step = ?", [epoch, step])
+            connection.execute("DELETE FROM findings WHERE (epoch = ? OR ?) AND step = ?", [epoch, of_all, step])
             for f in findings:
                 connection.execute(
                     "INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

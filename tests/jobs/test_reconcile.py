@@ -1,11 +1,13 @@
 """Reconciling a real Vault: read range by range, killed and restarted, lied to by its node, on a chain that changes."""
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,19 @@ import requests
 
 from rewards.chain.client import request
 from rewards.chain.deployment import write_deployment
+from rewards.chain.intent import SignedIntent
 from rewards.chain.sender import Intent
-from rewards.chain.vault import Vault, _encode
+from rewards.chain.vault import Vault, _encode, publication_hash
 from rewards.errors import ChainError, Finding, Severity, StorageError
 from rewards.jobs import observe
+from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.observe import observe_chain
 from rewards.jobs.reconcile import reconcile
 from rewards.jobs.workspace import Workspace
 from rewards.ledger import observed as observed_chain
+from rewards.ledger.intents import Intents
 from rewards.ledger.observed import Observed, ObservedChain
-from rewards.ledger.store import Ledger
+from rewards.ledger.store import Ledger, SealedEpoch
 from rewards.merkle import ClaimTree
 from rewards.units import PROVIDER, USER, checksum
 from tests.chain.conftest import make_anvil, make_embedded, start_anvil
@@ -438,6 +443,10 @@ def test_a_claim_of_no_leaf_is_critical(lived: SmallVault, workspace: Workspace)
     bundle = workspace.store.read(4)
     frame = small_vault.make_claimables(4).filter(account=FIRST)
     small_vault.replace_claimables(bundle.folder, frame)
+    manifest = workspace.store.read(4).manifest
+    workspace.ledger.withdraw(4, small_vault.NOW)
+    sealed = SealedEpoch(4, manifest.digest, manifest.previous, "0x" + manifest.root.hex())
+    workspace.ledger.seal(sealed, small_vault.NOW)
     findings = critical(reconcile(workspace, lived.vault))
     assert any("claim of" in f.message and "not of a leaf" in f.message for f in findings)
 
@@ -452,3 +461,143 @@ def test_a_ledger_without_the_first_epochs_says_so(lived: SmallVault, tmp_path: 
 def test_nothing_sealed_makes_every_root_foreign(lived: SmallVault, tmp_path: Path) -> None:
     findings = critical(reconcile(Workspace(tmp_path / "empty"), lived.vault))
     assert sum("nobody here published" in f.message for f in findings) == 2
+
+
+# What the ledger sealed decides, and a bundle that is gone or damaged hides nothing
+
+
+def _messages(findings: list[Finding], severity: Severity = Severity.CRITICAL) -> list[str]:
+    return [f.message for f in findings if f.severity is severity]
+
+
+def test_a_folder_that_agrees_with_itself_and_not_with_the_ledger_is_told(workspace: Workspace) -> None:
+    """Who can write the folder cannot make a foreign root look like one that was sealed here."""
+    small = small_vault.deploy(make_embedded())
+    small.publish(3)
+    small.activate(3)
+    folder = workspace.store.folder(4)
+    forged = replace(small_vault.make_manifest(4), root=FOREIGN_ROOT)
+    source = forged.to_bytes()
+    (folder / "manifest.json").write_bytes(source)
+    (folder / "manifest.sha256").write_text(f"{hashlib.sha256(source).hexdigest()}  manifest.json\n")
+    small.publish(4, root=FOREIGN_ROOT, manifest_hash=forged.hash)
+    told = _messages(reconcile(workspace, small.vault))
+    assert "the bundle of epoch 4 is another than was sealed" in told
+    assert {"epoch 4: root differs", "epoch 4: manifest hash differs"} <= set(told)
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_a_folder_that_is_gone_is_told_as_what_it_is(lived: SmallVault, workspace: Workspace, number: int) -> None:
+    """No theft, as the ledger still knows the root; nor is the first epoch here another one."""
+    shutil.rmtree(workspace.store.folder(number))
+    findings = reconcile(workspace, lived.vault)
+    assert _messages(findings) == [f"the bundle of epoch {number} is missing"]
+    assert not any("before the first epoch" in f.message for f in findings)
+
+
+def test_a_rogue_root_stays_critical_without_the_first_folder(workspace: Workspace) -> None:
+    small = small_vault.deploy(make_embedded())
+    small.publish(3, root=FOREIGN_ROOT)
+    shutil.rmtree(workspace.store.folder(3))
+    told = _messages(reconcile(workspace, small.vault))
+    assert "epoch 3: root differs" in told and "the bundle of epoch 3 is missing" in told
+
+
+def test_damage_hides_no_rogue_root(workspace: Workspace) -> None:
+    """An empty folder of a withdrawn result, a damaged file, a damaged manifest: each is told, and all is compared."""
+    small = small_vault.deploy(make_embedded())
+    small_vault.live_through(small)
+    totals, publisher = (100 * CXPT + 1, 9 * CXPT), small.network.signers[2]
+    small.vault.publish_root(5, FOREIGN_ROOT, *totals, b"\x01" * 32, small.vault.revocations(), publisher)
+    rogue = "epoch 5 has a root that nobody here published"
+    assert _messages(reconcile(workspace, small.vault)) == [rogue]
+    (workspace.data / "epochs" / "1.revoked-00000000").mkdir()
+    (workspace.store.folder(3) / "claimables.parquet").write_bytes(b"x")
+    (workspace.store.folder(4) / "manifest.json").write_bytes(b"{}")
+    findings = reconcile(workspace, small.vault)
+    assert _messages(findings) == [
+        rogue,
+        "the bundle of epoch 4 is damaged",
+        "the withdrawn bundle 1.revoked-00000000 is damaged",
+        "the bundle of epoch 3 is damaged",
+    ]
+    assert all(f.observed for f in findings) and workspace.ledger.findings()[4]
+
+
+def test_findings_are_in_one_place_and_go_with_their_cause(tmp_path: Path) -> None:
+    workspace = small_vault.seal(tmp_path / "data", numbers=(3,))
+    small = small_vault.deploy(make_embedded())
+    small.publish(3)
+    small.activate(3)
+    small.publish(4, root=FOREIGN_ROOT)
+    assert _messages(reconcile(workspace, small.vault)) == ["epoch 4 has a root that nobody here published"]
+    assert list(workspace.ledger.findings()) == [3]
+    small.revoke(4)
+    small.publish(4)
+    small_vault.seal(tmp_path / "data", numbers=(4,))
+    [past] = reconcile(workspace, small.vault)
+    assert past.severity is Severity.WARNING
+    assert workspace.ledger.findings() == {4: [past]}
+
+
+def test_a_break_is_told_before_a_person_can_clear_it(lived: SmallVault, workspace: Workspace) -> None:
+    """The first reading after it fails: --from-start reads anew, tells the break, and only then may it be cleared."""
+    reconcile(workspace, lived.vault)
+    cursor = ObservedChain(workspace.ledger).cursor()
+    assert cursor is not None
+    claim = lived.vault._contract.events["Claimed"]().topic
+
+    def answer(method: str, params: Any, ask: Any) -> Any:
+        found = ask(method, params)
+        if method == "eth_getBlockByNumber" and params[0] == hex(cursor.block):
+            return {**found, "result": {**found["result"], "hash": "0x" + "66" * 32}}
+        if method == "eth_getLogs":
+            return {**found, "result": [log for log in found["result"] if _hex(log["topics"][0]) != claim]}
+        return found
+
+    with pytest.raises(ChainError):
+        reconcile(workspace, with_answers(lived, answer))
+    [broken, *rest] = reconcile(workspace, lived.vault, from_start=True)
+    assert "was final and is another one now" in broken.message
+    assert reconcile(workspace, lived.vault, from_start=True) == rest
+
+
+def _keep(workspace: Workspace, small: SmallVault, action: str, outcome: str) -> None:
+    """A publication or attestation of epoch 3 that was signed here, with what the ledger says became of it."""
+    manifest, signed = small_vault.make_manifest(3), list[SignedIntent]()
+    totals = manifest.total(PROVIDER), manifest.total(USER)
+    publication = publication_hash(3, manifest.root, manifest.hash, *totals, 0)
+    store = LedgerIntents(workspace, 3, action, manifest.digest, publication)
+
+    def on_signed(one: SignedIntent) -> None:
+        signed.append(one)
+        store.keep(one)
+
+    signers = small.network.signers
+    if action == "publish":
+        small.vault.publish_root(3, manifest.root, *totals, manifest.hash, 0, signers[2], on_signed)
+    else:
+        small.vault.attest_root(3, publication, signers[3], on_signed)
+    final = small.vault.final_block().number
+    Intents(workspace.ledger).settle({signed[-1].transaction.hex(): outcome}, final, small_vault.NOW)
+
+
+def test_what_was_signed_for_another_vault_of_the_chain_is_not_compared(workspace: Workspace) -> None:
+    one = small_vault.deploy(make_embedded())
+    _keep(workspace, one, "publish", "succeeded")
+    assert reconcile(workspace, one.vault) == []
+    other = small_vault.deploy(one.network)
+    assert ["is of another Vault" in message for message in _messages(reconcile(workspace, other.vault))] == [True]
+    assert reconcile(workspace, other.vault, from_start=True) == []
+
+
+def test_a_hidden_attestation_is_asked_of_the_vault(workspace: Workspace) -> None:
+    small = small_vault.deploy(make_embedded())
+    small.publish(3)
+    _keep(workspace, small, "attest", "succeeded")
+    topic = small.vault._contract.events["RootAttested"]().topic
+    hides = change_logs(lambda logs, _: [log for log in logs if _hex(log["topics"][0]) != topic])
+    for vault in (with_answers(small, hides), small.vault):  # the event stays out until all is read anew
+        [finding] = reconcile(workspace, vault)
+        assert finding.severity is Severity.WARNING and "an endpoint left its event out" in finding.message
+    assert reconcile(workspace, small.vault, from_start=True) == []

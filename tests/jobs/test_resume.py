@@ -77,7 +77,9 @@ def test_a_row_that_names_another_sender_than_its_record_is_not_resumed(
         foreign.to_json(),
     )  # fmt: skip
     Intents(workspace.ledger).keep(stored, NOW)
-    with pytest.raises(ChainError, match=r"the ledger has a transaction .*; it must not be sent, find out who wrote it"):
+    with pytest.raises(
+        ChainError, match=r"the ledger has a transaction .*; it must not be sent, find out who wrote it"
+    ):
         _resume(workspace, small, publisher)
 
 

@@ -96,9 +96,13 @@ def test_a_break_stays_until_a_person_clears_it(ledger: Ledger) -> None:
     observed = ObservedChain(ledger)
     _store(observed, _range(1, 5), None)
     broken = Finding("reconcile", "block 5 is another one", "one", "other")
-    observed.clear_broken(broken, NOW)
+    observed.forget_broken(broken, NOW)
     assert (observed.cursor(), observed.breaks()) == (None, [broken])
     again = _store(observed, _range(1, 5), None)
     assert observed.read(again).claims.height == 1 and observed.breaks() == [broken]
-    observed.clear()
-    assert (observed.cursor(), observed.breaks()) == (None, [])
+    observed.forget()
+    observed.clear_told_breaks()
+    assert (observed.cursor(), observed.breaks()) == (None, [broken])  # nobody was told of it
+    observed.note_told()
+    observed.clear_told_breaks()
+    assert observed.breaks() == []
