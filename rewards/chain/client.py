@@ -11,6 +11,7 @@ from web3 import Web3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
 
+from rewards.chain.blot import order_secrets, redact
 from rewards.chain.contracts import describe_revert
 from rewards.chain.endpoints import Endpoint, Endpoints, NoAnswer, open_endpoints
 from rewards.errors import ChainError, ChainUnavailable
@@ -20,8 +21,8 @@ from rewards.units import Address, checksum
 # Nodes refuse wide ranges of logs; ten thousand blocks is what the common ones take.
 LOG_RANGE = 10_000
 
-MOST_BEHIND = 64
-"""A node whose final block is more blocks behind another's than this is out of step, and is not waited for."""
+MOST_APART = 64
+"""Nodes whose final blocks are more blocks apart than this are out of step; only a majority leaves one out."""
 
 # How nodes say that they do not know a block tag: invalid params, and unknown block.
 _UNKNOWN_TAG_CODES = (-32602, -39001)
@@ -56,21 +57,30 @@ class Chain:
         return self._block(max(0, self.head().number - self._depth))
 
     def _agree_on_final(self, provider: Endpoints) -> Block:
-        """The newest block that every node which keeps up calls final; ChainError when they hold different blocks there.
+        """The newest block that every node of the majority that keeps together calls final.
 
-        The node that is furthest is asked first from then on; one far behind it is not waited for."""
+        No node decides alone, be it far ahead or far behind: ChainUnavailable without such a majority, ChainError when
+        nodes hold different blocks there. The one of them that is furthest is asked first from then on."""
         tag = "finalized" if self._has_final_tag else "latest"
         seen = [(endpoint, block) for endpoint, block in self._ask_each_for_block(provider, tag) if block is not None]
         if not seen:
             raise ChainUnavailable(f"asking for the final block: {self.where} do not answer; check the network")
-        ahead, newest = max(seen, key=lambda pair: pair[1].number)
-        if seen[0][1].number < newest.number:
-            provider.prefer(ahead)
         depth = 0 if self._has_final_tag else self._depth
-        lowest = min(block.number for _, block in seen)
-        number = min(block.number for _, block in seen if newest.number - block.number <= MOST_BEHIND)
-        for height in sorted({max(0, lowest - depth), max(0, number - depth)}):
+        numbers = sorted(block.number for _, block in seen)
+        middle = numbers[(len(numbers) - 1) // 2]  # a majority has reached it
+        together = [pair for pair in seen if abs(pair[1].number - middle) <= MOST_APART]
+        ahead, newest = max(together, key=lambda pair: pair[1].number)
+        number = min(block.number for _, block in together)
+        for height in sorted({max(0, numbers[0] - depth), max(0, number - depth)}):
             self._require_agreement(provider, height)
+        if 2 * len(together) <= len(seen):
+            told = ", ".join(f"{block.number} at {endpoint.where}" for endpoint, block in seen)
+            raise ChainUnavailable(
+                f"the endpoints are more than {MOST_APART} blocks apart in what is final: {told}; wait for those that lag, or "
+                "take the wrong one out of REWARDS_RPC_URL"
+            )
+        if seen[0][0] is not ahead and (seen[0] not in together or seen[0][1].number < newest.number):
+            provider.prefer(ahead)
         return self._block(max(0, number - depth))
 
     def _require_agreement(self, provider: Endpoints, number: int) -> None:
@@ -182,7 +192,7 @@ class Chain:
         try:
             yield
         except ContractLogicError as error:
-            raise ChainError(f"{self.where} refuses: {_describe(error)}") from None
+            raise ChainError(f"{self.where} refuses: {self._blot(_describe(error))}") from None
         except BlockNotFound as error:
             raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from None
         except (Web3Exception, ValidationError) as error:
@@ -195,6 +205,12 @@ class Chain:
             raise ChainUnavailable(
                 f"{doing}: {self.where} does not answer ({type(error).__name__}); check the address and the network"
             ) from None
+
+    def _blot(self, text: str) -> str:
+        """A text that was decoded from a node's answer, without the keys in the addresses of its nodes."""
+        provider = self.web3.provider
+        secrets = [s for e in provider.endpoints for s in e.secrets] if isinstance(provider, Endpoints) else []
+        return redact(text, order_secrets(secrets))
 
     def _block(self, number: BlockIdentifier) -> Block:
         with self.translate_errors(f"reading block {number!r}"):

@@ -12,6 +12,7 @@ from web3.providers.base import JSONBaseProvider
 from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
 from web3.types import RPCEndpoint, RPCResponse
 
+from rewards.chain.blot import list_parts, order_secrets, redact
 from rewards.errors import ChainError
 
 SEND = "eth_sendRawTransaction"
@@ -36,13 +37,26 @@ LIMIT_EXCEEDED = -32005
 
 @dataclass
 class Endpoint:
-    """One node: its provider, how it is called in messages, and the numbers of the questions from which on it is asked
-    again after a failure, and for its chain."""
+    """One node: its provider, how it is called in messages, what of its address it must not be quoted with, and the
+    numbers of the questions from which on it is asked again after a failure, and for its chain."""
 
     provider: HTTPProvider
     where: str
+    secrets: Sequence[str] = ()
     rests_until: int = 0
     checked_until: int = 0
+
+    def quote(self, said: object) -> str:
+        """What the node said, cut, without the key that its address may hold: refusals quote addresses."""
+        return redact(str(said), self.secrets)[:100]
+
+    def blot(self, error: object) -> Any:
+        """A node's error of whatever shape, every text in it without that key."""
+        if isinstance(error, str):
+            return redact(error, self.secrets)
+        if isinstance(error, dict):
+            return {name: self.blot(value) for name, value in error.items()}
+        return [self.blot(one) for one in error] if isinstance(error, list) else error
 
 
 class Endpoints(JSONBaseProvider):
@@ -110,11 +124,13 @@ class Endpoints(JSONBaseProvider):
             if not self._is_checked(endpoint):
                 self._check_chain(endpoint)
             answer = endpoint.provider.make_request(method, params)
-            _require_answer(answer, endpoint.where)
+            _require_answer(answer, endpoint)
         except NO_ANSWER:
             endpoint.rests_until = self._asked + REST
             raise
         endpoint.rests_until = 0
+        if "error" in answer:
+            answer["error"] = endpoint.blot(answer["error"])
         return answer
 
     def _is_checked(self, endpoint: Endpoint) -> bool:
@@ -123,12 +139,12 @@ class Endpoints(JSONBaseProvider):
     def _check_chain(self, endpoint: Endpoint) -> None:
         """Behind an address may be another node than before: its chain is asked for now and then."""
         answer = endpoint.provider.make_request(RPCEndpoint(CHAIN_ID), [])
-        _require_answer(answer, endpoint.where)
+        _require_answer(answer, endpoint)
         found = answer.get("result")
         try:
             number = int(str(found), 16)
         except ValueError:
-            raise NoAnswer(f"{endpoint.where} tells no chain id ({str(answer)[:100]})") from None
+            raise NoAnswer(f"{endpoint.where} tells no chain id ({endpoint.quote(answer)})") from None
         if number != self._chain_id:
             raise ChainError(
                 f"{endpoint.where} is chain {number}, not {self._chain_id}; check the endpoint and the chain id"
@@ -146,7 +162,7 @@ def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
         # A raw transaction is never sent again behind the sender's back; and with others to ask, asking twice is slow.
         retry.method_allowlist = [method for method in REQUEST_RETRY_ALLOWLIST if method != SEND]
         retry.retries = 3 if len(urls) == 1 else 1
-        endpoints.append(Endpoint(provider, describe_endpoint(url)))
+        endpoints.append(Endpoint(provider, describe_endpoint(url), order_secrets(list_parts(url))))
     if not endpoints:
         raise ChainError("no endpoint is given; give http://host:port, several with spaces between them")
     return Endpoints(endpoints, chain_id)
@@ -164,10 +180,11 @@ def describe_endpoint(rpc_url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
 
 
-def _require_answer(answer: RPCResponse | None, where: str) -> None:
+def _require_answer(answer: RPCResponse | None, endpoint: Endpoint) -> None:
     """Raises NoAnswer where a node answered that it will not answer now, or nothing that JSON-RPC knows."""
     if not isinstance(answer, dict) or not ({"result", "error"} & answer.keys()):
-        raise NoAnswer(f"{where} answers no JSON-RPC: {str(answer)[:100]}")
+        raise NoAnswer(f"{endpoint.where} answers no JSON-RPC: {endpoint.quote(answer)}")
     error = answer.get("error")
     if isinstance(error, dict) and error.get("code") == LIMIT_EXCEEDED:
-        raise NoAnswer(f"{where} was asked too often: {str(error.get('message'))[:100]}; wait, or add an endpoint")
+        told = endpoint.quote(error.get("message"))
+        raise NoAnswer(f"{endpoint.where} was asked too often: {told}; wait, or add an endpoint")

@@ -6,6 +6,9 @@ from rewards.chain.client import Chain
 from rewards.chain.intent import SignedIntent
 from rewards.errors import FeeAboveCap
 
+MOST_FEE = 500 * 10**9
+"""The cap in wei per gas where none is set: 500 gwei, so that a node that asks for a fortune gets nothing."""
+
 RAISE = 9, 8
 """By what a replacement raises both fees: nodes ask for a tenth (geth) or less, and compare what is left of a division."""
 
@@ -46,7 +49,7 @@ def ask_for_fees(chain: Chain) -> Asked:
         return Asked(base_fee, int(eth.gas_price if base_fee is None else eth.max_priority_fee))
 
 
-def choose_fees(asked: Asked, cap: int | None, replaced: SignedIntent | None = None) -> Fees:
+def choose_fees(asked: Asked, cap: int, replaced: SignedIntent | None = None) -> Fees:
     """Fees that outlast six full blocks in a row, or as many as the cap lets; above what is `replaced` by an eighth.
 
     Raises FeeAboveCap when what the chain or a replacement asks for is above the cap.
@@ -55,10 +58,9 @@ def choose_fees(asked: Asked, cap: int | None, replaced: SignedIntent | None = N
     if replaced is not None:
         above = _raise(replaced.max_fee)
         max_fee, least, tip = max(max_fee, above), max(least, above), max(tip, _raise(replaced.priority_fee))
-    if cap is not None and least > cap:
+    if least > cap:
         raise FeeAboveCap(f"a fee of {least} wei per gas, above the cap of {cap}; wait or raise REWARDS_MAX_FEE_WEI")
-    if cap is not None:
-        max_fee = min(max_fee, cap)
+    max_fee = min(max_fee, cap)
     if asked.base_fee is None:
         return Fees(max_fee, max_fee, has_base_fee=False)
     return Fees(max_fee, tip, has_base_fee=True)

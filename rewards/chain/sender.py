@@ -6,7 +6,7 @@ from typing import Any
 from hexbytes import HexBytes
 
 from rewards.chain.client import Chain
-from rewards.chain.fees import Fees, ask_for_fees, choose_fees
+from rewards.chain.fees import MOST_FEE, Fees, ask_for_fees, choose_fees
 from rewards.chain.intent import Intent, IntentStore, OnSigned, Outcome, SignedIntent
 from rewards.chain.pursuit import Mined, Patience, Pursuit, Replace
 from rewards.chain.signers import Signer
@@ -25,12 +25,13 @@ IsDone = Callable[[int | None], bool]
 
 
 class Sender:
-    """Sends transactions of one chain. `max_fee_cap`: wei per gas above which nothing is sent."""
+    """Sends transactions of one chain. `max_fee_cap`: wei per gas above which nothing is sent, MOST_FEE where none is
+    given."""
 
     def __init__(self, chain: Chain, patience: Patience | None = None, max_fee_cap: int | None = None) -> None:
         self.chain = chain
         self._patience = patience or Patience()
-        self._max_fee_cap = max_fee_cap
+        self._max_fee_cap = MOST_FEE if max_fee_cap is None else max_fee_cap
         self.sent: list[bytes] = []
         """The hash of every transaction that the chain took from here, again where it was sent again."""
 

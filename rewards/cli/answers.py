@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rewards.chain.blot import redact
+from rewards.errors import RewardsError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -19,9 +22,32 @@ def single_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in text)
 
 
+LONG_SECRET = 8
+"""Characters of the shortest secret that is blotted out of answers."""
+
+
+def list_known_secrets() -> Sequence[str]:
+    """What no output may show, longest first, where a command has read its settings."""
+    # Settings that do not parse name no value, so then there is nothing to blot out.
+    if "rewards.jobs.settings" not in sys.modules:
+        return ()
+    from rewards.jobs.settings import list_secrets
+
+    try:
+        return list_secrets()
+    except RewardsError:
+        return ()
+
+
+def _write(text: str) -> None:
+    """To stdout, without secrets: a finding may quote what a node said. Short ones and digits stand in amounts too."""
+    secrets = [s for s in list_known_secrets() if len(s) >= LONG_SECRET and not s.isdecimal()]
+    sys.stdout.write(redact(text, [*secrets, *(json.dumps(s)[1:-1] for s in secrets)]))
+
+
 def print_json(document: object) -> None:
     """One JSON document, and nothing else, on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    _write(json.dumps(document, indent=2) + "\n")
 
 
 def open_console(stderr: bool = False) -> "Console":
@@ -41,7 +67,7 @@ def open_console(stderr: bool = False) -> "Console":
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines for people."""
-    sys.stdout.write("".join(f"{single_line(line)}\n" for line in lines))
+    _write("".join(f"{single_line(line)}\n" for line in lines))
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
@@ -74,7 +100,7 @@ def _print_block(block: "Table") -> None:
     with console.capture() as captured:
         console.print(block)
     # Rich fills every line up with spaces.
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    _write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def state_amounts(**units: int) -> dict[str, str]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rewards.cli.answers import print_json, single_line
+from rewards.chain.blot import redact
+from rewards.cli.answers import list_known_secrets, print_json, single_line
 from rewards.errors import Finding, GateRefused, RewardsError
 
 RUNBOOK = "docs/runbook.md"
-BLOT = "[secret]"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def finding_line(finding: Finding) -> str:
 
 def report_failure(failure: Failure, error: BaseException | None, as_json: bool, with_traceback: bool) -> None:
     """One `error:` line on stderr, one a finding, the traceback if asked for; with JSON also a document on stdout."""
-    secrets = _known_secrets()
+    secrets = list_known_secrets()
     if with_traceback and error is not None:
         sys.stderr.write(redact("".join(traceback.format_exception(error)), secrets))
     lines = [f"error: {single_line(failure.message)}", *(f"  {finding_line(f)}" for f in failure.findings)]
@@ -106,24 +106,5 @@ def report_failure(failure: Failure, error: BaseException | None, as_json: bool,
 
 def report_note(text: str) -> None:
     """One line on stderr beside an answer that is not the whole one."""
-    sys.stderr.write(redact(single_line(text), _known_secrets()) + "\n")
+    sys.stderr.write(redact(single_line(text), list_known_secrets()) + "\n")
     sys.stderr.flush()
-
-
-def redact(text: str, secrets: Sequence[str]) -> str:
-    """A text without these secrets."""
-    for secret in secrets:
-        text = text.replace(secret, BLOT)
-    return text
-
-
-def _known_secrets() -> Sequence[str]:
-    # Settings that do not parse name no value, so then there is nothing to blot out.
-    if "rewards.jobs.settings" not in sys.modules:
-        return ()
-    from rewards.jobs.settings import list_secrets
-
-    try:
-        return list_secrets()
-    except RewardsError:
-        return ()

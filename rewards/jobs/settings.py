@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -19,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from rewards.chain.blot import list_parts, order_secrets
 from rewards.epoch import Calendar
 from rewards.errors import UsageError
 from rewards.units import Address, parse_address
@@ -40,8 +40,6 @@ OPTIONS = {"spark_master": "master"}
 
 AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """What boto3 reads from the environment and nobody else may."""
-SHORTEST_SECRET = 4
-"""Characters of the shortest text that `list_secrets` names."""
 
 
 class Settings(BaseSettings):
@@ -226,23 +224,7 @@ def list_secrets() -> list[str]:
         # Whatever is wrong with the file, what it holds may not be shown; what cannot be read cannot be shown either.
         with suppress(OSError, UnicodeDecodeError):
             held["keystore_password_file"] = _strip_newline(settings.keystore_password_file.read_text())
-    found = [part for url in held.pop("rpc_url", "").split() for part in _list_parts(url)]
+    found = [part for url in held.pop("rpc_url", "").split() for part in list_parts(url)]
     found += [text for secret in held.values() for text in (secret, secret.removeprefix("0x"))]
     found += [os.environ.get(name, "") for name in AWS_SECRETS]
-    # Shorter ones would blot out half of every message, and protect nothing.
-    return sorted({s for s in found if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
-
-
-def _list_parts(url: str) -> Iterator[str]:
-    """What may be secret in an address, as it is and decoded: as a whole, and each piece that a node may quote alone."""
-    try:
-        split = urlsplit(url)
-    except ValueError:  # no address
-        yield url
-        return
-    parts = [split.username or "", split.password or "", split.path.strip("/"), split.query, split.fragment]
-    parts += split.path.split("/")
-    parts += [value or name for name, _, value in (pair.partition("=") for pair in split.query.split("&"))]
-    for part in parts:
-        yield part
-        yield unquote(part)
+    return order_secrets(found)

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from rewards.chain.blot import BLOT
 from rewards.chain.client import adopt, connect
 from rewards.chain.embedded import EMBEDDED_CHAIN_ID, EmbeddedChain
 from rewards.chain.endpoints import describe_endpoint
 from rewards.errors import ChainError
+from rewards.units import Address, checksum
 from tests.chain.networks import START, Network
 
 
@@ -69,6 +71,39 @@ def test_the_key_in_an_endpoint_is_in_no_traceback(body: bytes, status: int, cap
         logging.getLogger("a flow").error("it failed", exc_info=caught.value)
     assert "secret-key" not in "".join(traceback.format_exception(caught.value, chain=True))
     assert "it failed" in caplog.text and "secret-key" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "words", ["no archive at https://node/v2/secret-key", "secret-key is spent", "x" * 195 + " secret-key"]
+)
+def test_a_refusal_that_quotes_the_address_is_told_without_its_key(words: str) -> None:
+    """As the error is made, since it may be stored; also where the words are cut, or come as the reason of a revert."""
+    reason = words.encode()
+    data = "0x08c379a0" + f"{32:064x}{len(reason):064x}" + reason.hex().ljust(512, "0")
+
+    def answer(request: dict[str, Any]) -> bytes:
+        if request["method"] == "eth_chainId":
+            return _reply(request, result="0x1")
+        if request["method"] == "eth_call":
+            return _reply(request, error={"code": 3, "message": "execution reverted", "data": data})
+        if request["method"] == "eth_getCode":
+            return _reply(request, words=[words])
+        code = -32005 if request["method"] == "eth_getTransactionCount" else -32000
+        return _reply(request, error={"code": code, "message": words})
+
+    account = Address("0x" + "11" * 20)
+    with serve(answer) as url:
+        chain = connect(url, 1)
+        for ask in (
+            chain.head,
+            lambda: chain.replay({"to": checksum(account), "data": b""}, "latest"),
+            lambda: chain.count_transactions(account, "latest"),
+            lambda: chain.read_code(account),
+        ):
+            with pytest.raises(ChainError) as caught:
+                ask()
+            assert "secre" not in str(caught.value).replace(BLOT, "")
+            assert BLOT in str(caught.value) or len(words) > 100
 
 
 def test_wrong_chain_id_names_both() -> None:

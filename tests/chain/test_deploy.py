@@ -291,7 +291,7 @@ def test_step_whose_fee_became_too_low_is_told_and_replaced(
 ) -> None:
     network, mine_for = dear
     ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
-    high = 10**12
+    high = 10**11
     impatient = Sender(ground.chain, Patience(polls=3, pause_s=0, pause=lambda _: mine_for(high)), max_fee_cap=high)
     with pytest.raises(ChainError) as caught:
         deploy(replace(ground, sender=impatient))
@@ -324,7 +324,7 @@ def test_replacement_is_sent_and_told(dear: tuple[Network, Callable[[int], None]
     ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
     with pytest.raises(Crash):
         deploy(with_mortal_sender(ground, Moment("sent, not mined", STEPS)))
-    mine_for(10**12)
+    mine_for(10**11)
     assert (deploy(ground).sent, count(ground)) == (1, STEPS)
 
 
@@ -342,7 +342,7 @@ def test_step_that_was_replaced_may_still_be_mined(dear: tuple[Network, Callable
     ground = make_ground(network, network.signers[DEPLOYER], tmp_path)
     with pytest.raises(Crash):
         deploy(with_mortal_sender(ground, Moment("sent, not mined", 1)))
-    mine_for(10**12)
+    mine_for(10**11)
     with pytest.raises(Crash):
         deploy(with_mortal_sender(ground, Moment("stored, not sent", 1)))
     _, old = read_versions(ground, "CXPTToken")
@@ -363,9 +363,9 @@ def test_step_that_was_replaced_may_still_be_mined(dear: tuple[Network, Callable
 def test_replacement_raises_both_fees_by_an_eighth(embedded: Network) -> None:
     sender, signer = embedded.sender, embedded.signers[DEPLOYER]
     intent = Intent("a gift", RICH, b"")
-    first = replace(sender.sign(intent, signer), max_fee=10**13 + 1, priority_fee=10**12 + 1)
+    first = replace(sender.sign(intent, signer), max_fee=10**11 + 1, priority_fee=10**10 + 1)
     second = sender.replace(first, intent, signer)
-    assert (second.max_fee, second.priority_fee) == ((10**13 + 1) * 9 // 8 + 1, (10**12 + 1) * 9 // 8 + 1)
+    assert (second.max_fee, second.priority_fee) == ((10**11 + 1) * 9 // 8 + 1, (10**10 + 1) * 9 // 8 + 1)
     assert (second.nonce, second.gas) == (first.nonce, first.gas)
     assert not sender.is_stuck(first)
 

@@ -163,9 +163,36 @@ def test_final_is_what_every_node_calls_final() -> None:
         assert chain.final_block().number == 88
 
 
-def test_a_node_far_behind_has_no_say() -> None:
-    with joined(Node(head=1000, final=900), Node(head=300, final=200)) as chain:
+@pytest.mark.parametrize("final", [835, 0])
+def test_a_node_far_behind_a_majority_has_no_say(final: int) -> None:
+    with joined(Node(head=1000, final=final), Node(head=1000, final=900), Node(head=1000, final=901)) as chain:
         assert chain.final_block().number == 900
+
+
+def test_a_node_far_ahead_of_a_majority_has_no_say_and_is_not_asked_first() -> None:
+    with joined(Node(head=1000, final=900), Node(head=1001, final=899), Node(head=9000, final=5000)) as chain:
+        first = provider_of(chain).endpoints[0]
+        assert chain.final_block().number == 899
+        assert provider_of(chain).endpoints[0] is first and chain.head().number == 1000
+
+
+@pytest.mark.parametrize("finals", [(900, 835), (835, 900), (100, 500, 900), (100, 110, 500, 510)])
+def test_without_a_majority_that_keeps_together_nothing_is_final(finals: tuple[int, ...]) -> None:
+    """Of two, neither the one that lags nor the one that runs ahead is believed; they may come together again."""
+    nodes = [Node(head=1000, final=final) for final in finals]
+    with joined(*nodes) as chain:
+        first = provider_of(chain).endpoints[0]
+        with pytest.raises(ChainUnavailable, match=rf"more than 64 blocks apart in what is final: {finals[0]} at http"):
+            chain.final_block()
+        assert provider_of(chain).endpoints[0] is first
+        for node in nodes:
+            node.final = 900
+        assert chain.final_block().number == 900
+
+
+def test_of_two_that_keep_together_the_lower_counts() -> None:
+    with joined(Node(head=1000, final=900), Node(head=1000, final=836)) as chain:
+        assert chain.final_block().number == 836
 
 
 def test_the_node_that_is_ahead_is_asked_first_from_then_on() -> None:

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.chain.fees import Asked, Fees, choose_fees
+from rewards.chain.fees import MOST_FEE, Asked, Fees, choose_fees
 from rewards.chain.intent import SignedIntent
 from rewards.errors import FeeAboveCap
 from rewards.units import Address
 
 WEI = st.integers(0, 10**12)
+HIGH = 10**30
+"""A cap that is never in the way."""
 ASKED = st.builds(Asked, WEI | st.none(), WEI)
 
 
@@ -25,11 +27,11 @@ def test_the_next_block_asks_for_base_fee_and_tip(base_fee: int | None, least: i
 
 
 def test_a_fee_lasts_while_the_base_fee_doubles() -> None:
-    assert choose_fees(Asked(100, 3), None) == Fees(203, 3, has_base_fee=True)
+    assert choose_fees(Asked(100, 3), HIGH) == Fees(203, 3, has_base_fee=True)
 
 
 def test_without_a_base_fee_both_are_the_gas_price() -> None:
-    fees = choose_fees(Asked(None, 3), None)
+    fees = choose_fees(Asked(None, 3), HIGH)
     assert fees == Fees(3, 3, has_base_fee=False)
     assert fees.to_fields() == {"gasPrice": 3}
 
@@ -50,6 +52,12 @@ def test_a_wei_below_what_the_chain_asks_is_refused(asked: Asked) -> None:
         choose_fees(asked, 102)
 
 
+def test_a_tip_is_within_the_cap_as_well() -> None:
+    with pytest.raises(FeeAboveCap, match="a fee of 10000000000000007 wei per gas, above the cap of 500000000000;"):
+        choose_fees(Asked(7, 10**16), MOST_FEE)
+    assert choose_fees(Asked(7, MOST_FEE - 7), MOST_FEE) == Fees(MOST_FEE, MOST_FEE - 7, has_base_fee=True)
+
+
 def test_a_replacement_that_would_pass_the_cap_is_refused_though_the_chain_asks_for_less() -> None:
     assert choose_fees(Asked(0, 1), 900, signed(800, 8)) == Fees(900, 9, has_base_fee=True)
     with pytest.raises(FeeAboveCap, match="a fee of 900 wei per gas, above the cap of 899"):
@@ -61,27 +69,23 @@ def test_a_replacement_that_would_pass_the_cap_is_refused_though_the_chain_asks_
     [(0, 1), (1, 2), (7, 8), (8, 9), (9, 11), (16, 18), (17, 20), (800, 900), (801, 902)],
 )
 def test_a_replacement_pays_an_eighth_more_rounded_up(paid: int, raised: int) -> None:
-    assert choose_fees(Asked(0, 0), None, signed(paid, paid)) == Fees(raised, raised, has_base_fee=True)
-    assert choose_fees(Asked(None, 0), None, signed(paid, paid)) == Fees(raised, raised, has_base_fee=False)
+    assert choose_fees(Asked(0, 0), HIGH, signed(paid, paid)) == Fees(raised, raised, has_base_fee=True)
+    assert choose_fees(Asked(None, 0), HIGH, signed(paid, paid)) == Fees(raised, raised, has_base_fee=False)
 
 
 def test_a_replacement_pays_what_the_chain_asks_where_that_is_more() -> None:
-    assert choose_fees(Asked(1000, 50), None, signed(800, 8)) == Fees(2050, 50, has_base_fee=True)
+    assert choose_fees(Asked(1000, 50), HIGH, signed(800, 8)) == Fees(2050, 50, has_base_fee=True)
 
 
-@given(ASKED, WEI, WEI, st.integers(0, 10**13) | st.none())
-def test_every_replacement_obeys_the_rule_of_nodes_and_the_cap(
-    asked: Asked, fee: int, tip: int, cap: int | None
-) -> None:
+@given(ASKED, WEI, WEI, st.integers(0, 10**13) | st.just(HIGH))
+def test_every_replacement_obeys_the_rule_of_nodes_and_the_cap(asked: Asked, fee: int, tip: int, cap: int) -> None:
     paid = replace(signed(fee, tip), priority_fee=fee if asked.base_fee is None else min(fee, tip))
     try:
         fees = choose_fees(asked, cap, paid)
     except FeeAboveCap:
-        assert cap is not None
         assert cap < max(asked.least, fee + max(1, -(-fee // 8)))
         return
     assert 10 * fees.max_fee >= 11 * fee
     assert 10 * fees.tip >= 11 * paid.priority_fee
-    assert fees.tip <= fees.max_fee
     assert fees.max_fee >= asked.least
-    assert cap is None or fees.max_fee <= cap
+    assert fees.tip <= fees.max_fee <= cap

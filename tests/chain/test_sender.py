@@ -11,7 +11,7 @@ from rewards.chain.fees import Fees
 from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.pursuit import Patience, Pursuit
 from rewards.chain.sender import Sender
-from rewards.errors import ChainError
+from rewards.errors import ChainError, FeeAboveCap
 from rewards.units import Address, checksum, keccak
 from tests.chain.networks import Network
 
@@ -140,6 +140,16 @@ def test_fee_above_the_cap_is_not_sent(network: Network) -> None:
     sender = Sender(network.chain, Patience(polls=1, pause_s=0), max_fee_cap=1)
     with pytest.raises(ChainError, match="wei per gas, above the cap of 1; wait or raise REWARDS_MAX_FEE_WEI"):
         sender.send(NOTHING, network.signers[7])
+
+
+def test_a_node_that_asks_for_a_fortune_gets_nothing_where_no_cap_is_set(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nonce = _nonce(network)
+    monkeypatch.setattr(type(network.chain.web3.eth), "max_priority_fee", 10**16)
+    with pytest.raises(FeeAboveCap, match=r"above the cap of 500000000000; wait or raise REWARDS_MAX_FEE_WEI"):
+        Sender(network.chain, Patience(polls=1, pause_s=0)).send(NOTHING, network.signers[7])
+    assert _nonce(network) == nonce
 
 
 def test_chain_without_a_base_fee_gets_a_gas_price(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:

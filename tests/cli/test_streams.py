@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from rewards.cli.failures import describe_error, redact
+from rewards.chain.blot import redact
+from rewards.cli.answers import print_json, print_lines, print_pairs, print_table
+from rewards.cli.failures import describe_error
+from rewards.jobs.settings import load_settings
 from tests.cli.conftest import Rewards, clean_environment, spawn_rewards
 from tests.cli.people import KEYS, People, list_bytes
 from tests.faults.faults import Fault, gateway_error, revert_on_estimate
@@ -349,6 +352,9 @@ def test_no_secret_reaches_a_file(people: People, rewards: Rewards, monkeypatch:
         reverts = revert_on_estimate("0x08c379a0" + f"{32:064x}{len(reason):064x}" + reason.hex().ljust(256, "0"))
         proxy.inject(reverts)
         collect("publish", 0, "--apply", status=4)
+        for _ in range(3):  # the obstacle of a plan goes to stdout
+            proxy.inject(reverts)
+        collect("publish", 0, "--plan", status=4)
         for fault in (quote(f"asked at {one}"), gateway_error(401)):
             monkeypatch.setenv("REWARDS_RPC_URL", one)
             proxy.inject(fault, times=FOREVER)
@@ -379,3 +385,20 @@ def test_no_secret_reaches_a_file(people: People, rewards: Rewards, monkeypatch:
 
 def test_redacting_blots_out_each_secret() -> None:
     assert redact("a pass, a word, a pass", ["pass", "word"]) == "a [secret], a [secret], a [secret]"
+
+
+def test_an_answer_shows_no_secret_and_keeps_its_amounts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a node said may stand in a finding; a password of digits may stand in an amount."""
+    load_settings()
+    monkeypatch.setenv("REWARDS_RPC_URL", f"https://node.example/v3/{URL_PATH}?token=say%22it%22twice")
+    monkeypatch.setenv("REWARDS_KEYSTORE_PASSWORD", "00000000")
+    told = [f"a note: asked at /v3/{URL_PATH}", 'a note: say"it"twice', "1000000000000000000 units"]
+    print_json({"notes": told})
+    print_lines(told)
+    print_pairs([("note", one) for one in told])
+    print_table({"note": "left"}, [[one] for one in told])
+    shown = capsys.readouterr().out
+    assert (URL_PATH in shown, 'say"it' in shown, 'say\\"it' in shown) == (False, False, False)
+    assert (shown.count("1000000000000000000 units"), shown.count("[secret]") >= 8) == (4, True)
