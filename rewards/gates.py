@@ -217,7 +217,7 @@ def note_oddities(inputs: EpochInputs, counts: Counts, odd_heartbeats: Mapping[s
 @dataclass(frozen=True)
 class VaultState:
     """What the gates before sending read of the chain. `role` is the sender's; `pending` the epoch of a pending root,
-    or null."""
+    or null; `before` the manifest digest of the live root of the epoch before, null where there is none."""
 
     chain_id: int
     address: str
@@ -228,6 +228,7 @@ class VaultState:
     pools: RewardPool
     limits: Mapping[int, int]
     promised: Mapping[int, int]
+    before: str | None
 
 
 def check_solvent(manifest: Manifest, vault: VaultState) -> list[Finding]:
@@ -252,8 +253,8 @@ def check_solvent(manifest: Manifest, vault: VaultState) -> list[Finding]:
 
 
 def check_chain_state(manifest: Manifest, vault: VaultState) -> list[Finding]:
-    """The chain is the manifest's, its next epoch is this one, no root is pending, publishing is open, the sender may
-    publish."""
+    """The chain is the manifest's, its next epoch is this one and continues the live one before, no root is pending,
+    publishing is open, the sender may publish."""
     chain = manifest.chain
     if chain is None:
         return [
@@ -263,6 +264,7 @@ def check_chain_state(manifest: Manifest, vault: VaultState) -> list[Finding]:
         ("the chain is another one", chain.chain_id, vault.chain_id),
         ("the Vault is another one", chain.vault, vault.address),
         ("the Vault expects another epoch", manifest.epoch.number, vault.next_epoch),
+        ("the Vault holds another epoch before it; run that one again", manifest.previous, vault.before),
         ("a root is pending", None, vault.pending),
         ("publishing is paused", False, vault.paused),
         ("the sender is not the publisher", "publisher", vault.role),

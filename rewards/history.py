@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from pymerkle import InmemoryTree
@@ -23,7 +24,9 @@ from rewards.units import Address
 
 ENTRY_SIZE = 192
 _WORD, _NODE = 32, 32
-_CHECKPOINT = re.compile(rb"(eip155:[1-9][0-9]*:0x[0-9a-f]{40}/publications)\n[1-9][0-9]*\n[A-Za-z0-9+/]{43}=\n")
+_CHECKPOINT = re.compile(
+    rb"(eip155:[1-9][0-9]*:0x[0-9a-f]{40}/publications)\n([1-9][0-9]{0,17})\n([A-Za-z0-9+/]{43}=)\n"
+)
 
 
 def encode_entry(publication: Publication) -> bytes:
@@ -81,10 +84,10 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
-def read_origin(checkpoint: bytes) -> str:
-    """The origin that the text of a checkpoint names; empty when it is not the text of one."""
-    match = _CHECKPOINT.fullmatch(checkpoint)
-    return match[1].decode() if match else ""
+def read_checkpoint(text: bytes) -> Checkpoint | None:
+    """The checkpoint of a text; null when it is not the text of one."""
+    match = _CHECKPOINT.fullmatch(text)
+    return Checkpoint(match[1].decode(), int(match[2]), base64.b64decode(match[3])) if match else None
 
 
 class _EntryTree(InmemoryTree):  # type: ignore[misc]
@@ -145,6 +148,15 @@ class History:
         if start:
             path.append(self._tree.hash_range(start, start + width))
         return path[::-1]
+
+    def require_continued(self, kept: Checkpoint) -> None:
+        """Raises Disagreement unless this log begins with the one of a checkpoint that somebody kept."""
+        own = self.checkpoint(kept.size) if kept.size <= len(self) else self.checkpoint()
+        if own != kept:
+            raise Disagreement(
+                f"the checkpoint that was kept says {_tell(kept.to_text().encode())}, the history has "
+                f"{_tell(own.to_text().encode())}: it does not continue what was seen then; see docs/runbook.md#history"
+            )
 
     def prove(self, index: int, size: int, since: int | None = None) -> dict[str, Any]:
         """A document for strangers: entry, checkpoint, inclusion, and consistency with the checkpoint of size `since`.
@@ -267,7 +279,8 @@ class StoredHistory:
     @property
     def origin(self) -> str:
         """What the newest checkpoint names; empty when there is none, or none that can be read."""
-        return read_origin(self.checkpoints.get(self.size, b""))
+        newest = read_checkpoint(self.checkpoints.get(self.size, b""))
+        return newest.origin if newest else ""
 
 
 def find_damage(stored: StoredHistory, origin: str) -> list[Finding]:
@@ -286,6 +299,15 @@ def find_damage(stored: StoredHistory, origin: str) -> list[Finding]:
     findings += _compare_files("checkpoint", made, stored.checkpoints)
     proofs = {size: content for size, content in stored.proofs.items() if size <= newest}
     return findings + _compare_files("proof", {size: history.prove_growth(size) for size in made}, proofs)
+
+
+def find_settled(stored: StoredHistory, origin: str) -> Mapping[int, Publication]:
+    """The publication of each epoch that a later epoch's followed: active for good, since the Vault takes no root while
+    one is pending. None where the files are damaged or of another Vault."""
+    if find_damage(stored, origin):
+        return {}
+    logged = [decode_entry(entry) for entry in split_entries(stored.log)[: stored.size]]
+    return {one.epoch: one for one, after in pairwise(logged) if after.epoch > one.epoch}
 
 
 def _compare_files(kind: str, made: Mapping[int, bytes], stored: Mapping[int, bytes]) -> list[Finding]:

@@ -465,7 +465,9 @@ def on_chain(case: Case) -> tuple[Any, gates.VaultState]:
     promised = {pool: case.previous.totals[pool].claimables for pool in POOLS}
     increase = {pool: manifest.total(pool) - promised[pool] for pool in POOLS}
     pools = RewardPool(0, increase[PROVIDER], increase[USER])
-    return manifest, gates.VaultState(31337, VAULT, 1, None, False, "publisher", pools, increase, promised)
+    return manifest, gates.VaultState(
+        31337, VAULT, 1, None, False, "publisher", pools, increase, promised, manifest.previous
+    )
 
 
 def test_solvent_and_chain_state_pass_to_the_unit(on_chain: tuple[Any, gates.VaultState]) -> None:
@@ -494,6 +496,8 @@ def test_solvent_refuses_a_unit_too_little(on_chain: tuple[Any, gates.VaultState
         ({"address": TOKEN}, "the Vault is another one"),
         ({"next_epoch": 0}, "expects another epoch"),
         ({"next_epoch": 2}, "expects another epoch"),
+        ({"before": "ab" * 32}, "the Vault holds another epoch before it"),
+        ({"before": None}, "the Vault holds another epoch before it"),
         ({"pending": 0}, "a root is pending"),
         ({"paused": True}, "publishing is paused"),
         ({"role": "none"}, "not the publisher"),

@@ -26,7 +26,7 @@ from rewards.history import (
     find_damage,
     hash_leaf,
     name_origin,
-    read_origin,
+    read_checkpoint,
     split_entries,
     verify_consistency,
     verify_inclusion,
@@ -258,9 +258,9 @@ def test_a_checkpoint_is_three_lines() -> None:
     origin, size, root, rest = text.split("\n")
     assert (origin, size, rest) == (f"eip155:31337:0x{'ab' * 20}/publications", "5", "")
     assert base64.b64decode(root, validate=True) == mth(ENTRIES[:5])
-    assert read_origin(text.encode()) == ORIGIN
+    assert read_checkpoint(text.encode()) == HISTORY.checkpoint(5)
     for wrong in (b"", text[:-1].encode(), b" " + text.encode(), text.replace("5\n", "05\n").encode(), b"\xff\n1\n"):
-        assert read_origin(wrong) == ""
+        assert read_checkpoint(wrong) is None
 
 
 def test_a_document_is_enough_for_a_stranger() -> None:

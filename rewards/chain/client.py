@@ -29,12 +29,14 @@ _UNKNOWN_TAG_CODES = (-32602, -39001)
 
 
 class Chain:
-    """A connected chain whose id was checked. `depth`: blocks until final where the chain has no finalized tag."""
+    """A connected chain whose id was checked. `depth`: blocks until final where the chain has no finalized tag;
+    `log_range`: for the logs of how many blocks a node is asked at once."""
 
-    def __init__(self, web3: Web3, chain_id: int, where: str, depth: int = 64) -> None:
+    def __init__(self, web3: Web3, chain_id: int, where: str, depth: int = 64, log_range: int = LOG_RANGE) -> None:
         self.web3 = web3
         self.chain_id = chain_id
         self.where = where
+        self.log_range = log_range
         self._depth = depth
         self._has_final_tag: bool | None = None
         self._timestamps: dict[bytes, int] = {}
@@ -126,12 +128,12 @@ class Chain:
 
     def logs(self, address: Address, topics: Sequence[Any], first: int, last: int) -> Iterator[LogReceipt]:
         """Logs of one contract between two blocks, both included, in their order."""
-        for start in range(first, last + 1, LOG_RANGE):
+        for start in range(first, last + 1, self.log_range):
             query: FilterParams = {
                 "address": Web3.to_checksum_address(checksum(address)),
                 "topics": topics,
                 "fromBlock": start,
-                "toBlock": min(start + LOG_RANGE - 1, last),
+                "toBlock": min(start + self.log_range - 1, last),
             }
             with self.translate_errors(f"reading events from block {start}"):
                 yield from self.web3.eth.get_logs(query)
@@ -217,20 +219,22 @@ class Chain:
             return _to_block(self.web3.eth.get_block(number))
 
 
-def connect(rpc_urls: str, expected_chain_id: int, depth: int = 64, timeout_s: float = 15) -> Chain:
+def connect(
+    rpc_urls: str, expected_chain_id: int, depth: int = 64, timeout_s: float = 15, log_range: int = LOG_RANGE
+) -> Chain:
     """The chain behind one HTTP endpoint, or several with spaces between them; ChainError when none answers or one has
     another chain id."""
     endpoints = open_endpoints(rpc_urls, expected_chain_id, timeout_s)
     where = " or ".join(endpoint.where for endpoint in endpoints.endpoints)
-    chain = adopt(Web3(endpoints), expected_chain_id, where, depth)
+    chain = adopt(Web3(endpoints), expected_chain_id, where, depth, log_range)
     with chain.translate_errors("connecting"):
         endpoints.ask_each("eth_chainId", [])  # so that one of another chain is told at once
     return chain
 
 
-def adopt(web3: Web3, expected_chain_id: int, where: str, depth: int = 64) -> Chain:
+def adopt(web3: Web3, expected_chain_id: int, where: str, depth: int = 64, log_range: int = LOG_RANGE) -> Chain:
     """A Chain over a web3 that exists; ChainError as `connect`."""
-    chain = Chain(web3, expected_chain_id, where, depth)
+    chain = Chain(web3, expected_chain_id, where, depth, log_range)
     with chain.translate_errors("connecting"):
         found = web3.eth.chain_id
     if found != expected_chain_id:

@@ -12,6 +12,7 @@ from web3.providers.base import JSONBaseProvider
 from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
 from web3.types import RPCEndpoint, RPCResponse
 
+from rewards.chain.answers import is_answer
 from rewards.chain.blot import list_parts, order_secrets, redact
 from rewards.errors import ChainError
 
@@ -125,6 +126,9 @@ class Endpoints(JSONBaseProvider):
                 self._check_chain(endpoint)
             answer = endpoint.provider.make_request(method, params)
             _require_answer(answer, endpoint)
+            if not answer.get("error") and not is_answer(method, answer.get("result")):
+                told = endpoint.quote(answer.get("result"))
+                raise NoAnswer(f"{endpoint.where} answers {method} with {told}; use another endpoint")
         except NO_ANSWER:
             endpoint.rests_until = self._asked + REST
             raise

@@ -1,6 +1,6 @@
 """The Vault on a chain: the reader that the jobs ask, and its transactions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from rewards.chain.client import Chain
 from rewards.chain.contracts import bind_contract, load_artifact
 from rewards.chain.deployment import Deployment
 from rewards.chain.intent import Intent, OnSigned
+from rewards.chain.logs import read_logs
 from rewards.chain.pursuit import Patience
 from rewards.chain.sender import Sender
 from rewards.chain.signers import Signer
@@ -129,8 +130,15 @@ class Vault:
         return found
 
     def publications(self, last_block: int) -> Sequence[Publication]:
-        """Every publication up to `last_block`, revoked ones too, in the order of the chain."""
-        found, revocations = [], 0
+        """Every publication up to `last_block`, revoked ones too, in the order of the chain; ChainError where the Vault
+        counts others than the node tells."""
+        return [publication for publication, _ in self._publications(last_block)]
+
+    def _publications(self, last_block: int) -> Sequence[tuple[Publication, bool]]:
+        """Every publication, and whether it was revoked up to `last_block`."""
+        if last_block < self.deployment.deployed_block:
+            return []
+        found, revocations = list[Publication](), 0
         for event in self._events(("RootPublished", "RootRevoked"), last_block):
             if event["event"] == "RootRevoked":
                 revocations += 1
@@ -138,7 +146,16 @@ class Vault:
             args = event["args"]
             hashes = bytes(args["root"]), bytes(args["manifestHash"])
             found.append(Publication(args["epoch"], *hashes, args["providerTotal"], args["userTotal"], revocations))
-        return found
+        told = len(found) - revocations, revocations
+        counted = self.next_epoch(last_block) - self.deployment.first_epoch, self.revocations(last_block)
+        if told != counted:
+            raise ChainError(
+                f"{self.chain.where} hides or adds events up to block {last_block}: they leave {told[0]} live roots after "
+                f"{told[1]} revocation(s), the Vault counts {counted[0]} after {counted[1]}; use another endpoint"
+            )
+        # A revocation takes back the newest publication: only that one can be pending.
+        after = [*(one.revocations for one in found), revocations][1:]
+        return [(one, count > one.revocations) for one, count in zip(found, after, strict=True)]
 
     def root_at(self, epoch: int, block: int | None = None) -> RootRecord | None:
         """The record of an epoch as it stands now (or stood after `block`), also a revoked one; None if there was none."""
@@ -151,15 +168,8 @@ class Vault:
 
     def revoked_manifests(self, epoch: int, last_block: int) -> frozenset[bytes]:
         """Manifest hashes (32 bytes) of every publication of an epoch that was revoked up to `last_block`."""
-        revoked, newest = set(), b""
-        for event in self._events(("RootPublished", "RootRevoked"), last_block):
-            if event["args"]["epoch"] != epoch:
-                continue
-            if event["event"] == "RootPublished":
-                newest = bytes(event["args"]["manifestHash"])
-            else:
-                revoked.add(newest)
-        return frozenset(revoked)
+        told = self._publications(last_block)
+        return frozenset(one.manifest_hash for one, revoked in told if revoked and one.epoch == epoch)
 
     def next_epoch(self, block: int | None = None) -> int:
         return int(self._call("nextEpoch", block=block))
@@ -324,12 +334,9 @@ class Vault:
                 block_identifier="latest" if block is None else block
             )
 
-    def _events(self, names: Sequence[str], last_block: int) -> Iterator[EventData]:
+    def _events(self, names: Sequence[str], last_block: int) -> Sequence[EventData]:
         """Decoded events of these names from the Vault's first block to `last_block`."""
-        events = {bytes.fromhex(self._contract.events[name]().topic[2:]): name for name in names}
-        topics = [["0x" + topic.hex() for topic in events]]
-        for log in self.chain.logs(self.address, topics, self.deployment.deployed_block, last_block):
-            yield self._contract.events[events[bytes(log["topics"][0])]]().process_log(log)
+        return read_logs(self.chain, self._contract, names, self.deployment.deployed_block, last_block)[1]
 
     def _approve(self, amount: int, signer: Signer, on_signed: OnSigned | None) -> None:
         with self.chain.translate_errors("reading an allowance"):

@@ -1,5 +1,6 @@
 """The command on the history: its entries, a proof of one, and whether its files agree; all of it offline."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,9 +21,11 @@ def history(
         typer.Option(min=0, metavar="EPOCH", help="Prove an epoch's newest publication, as JSON.", show_default=False),
     ] = None,
     since: Annotated[
-        int | None,
+        Path | None,
         typer.Option(
-            min=1, metavar="SIZE", help="With --proof: also that an older checkpoint is continued.", show_default=False
+            metavar="FILE",
+            help="With --proof: also that this checkpoint, which you kept, is continued.",
+            show_default=False,
         ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Whether log, checkpoints and proofs agree.")] = False,
@@ -33,7 +36,7 @@ def history(
     from rewards.jobs.settings import load_settings
 
     if since is not None and proof is None:
-        raise UsageError("--since goes with --proof; give the epoch to prove too, such as --proof 3 --since 2")
+        raise UsageError("--since goes with --proof; give the epoch to prove too, such as --proof 3 --since FILE")
     if check and proof is not None:
         raise UsageError("--check and --proof are two questions; ask one after the other")
     folder = load_settings(data=data).data

@@ -10,7 +10,7 @@ from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoc
 from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.publish import ChainOutcome
 from rewards.jobs.run import describe_sealed, seal_prepared
-from rewards.jobs.workspace import Workspace, now
+from rewards.jobs.workspace import Workspace, find_live, now
 from rewards.judgement import JUDGEMENT
 from rewards.manifest import Manifest
 from rewards.ports import RootRecord
@@ -33,6 +33,7 @@ def attest_epoch(
     """
     with workspace.locked():
         record = require_published(vault, number)
+        _require_previous(workspace, vault, number - 1)
         prepared = prepare_epoch(workspace, settings, number, StageClock(on_stage))
         refuse(f"attesting epoch {number}", prepared.findings, _advise_overriding(prepared.findings))
         manifest = prepared.manifest
@@ -49,6 +50,19 @@ def attest_epoch(
             lambda: _require_same(vault, manifest),
         )
         return ChainOutcome(require_published(vault, number), receipt)
+
+
+def _require_previous(workspace: Workspace, vault: Vault, number: int) -> None:
+    """Raises Disagreement where the folder of the epoch before, if it is here, is not the one on the chain: whatever is
+    computed from it differs, and the root that is to be attested may well be right."""
+    if not workspace.store.has(number):
+        return
+    bundle, record = workspace.store.read(number), find_live(vault, number)
+    if record is not None and not is_of(record, bundle.manifest):
+        raise Disagreement(
+            f"{bundle.folder} has manifest {bundle.manifest.digest}, on chain stands {record.manifest_hash.hex()}: run "
+            f"`rewards attest {number}` first, or get the published folder of the epoch before"
+        )
 
 
 def _compare(workspace: Workspace, manifest: Manifest, record: RootRecord) -> None:
@@ -87,13 +101,15 @@ def _advise_overriding(findings: Sequence[Finding]) -> str:
 def _advise_disagreeing(manifest: Manifest, record: RootRecord) -> str:
     """What to do about another result; where only the manifest differs, its overrides may be all that does."""
     totals = manifest.total(PROVIDER), manifest.total(USER)
+    stop = "have the guardian revoke it"
+    if record.status != "pending":
+        stop = f"have the guardian pause claims: it is {record.status}, and no root can be revoked once it is active"
     if (record.root, record.provider_total, record.user_total) != (manifest.root, *totals):
-        return "and have the guardian revoke it"
+        return f"and {stop}"
     recorded = ", ".join(sorted({one["gate"] for one in manifest.overrides})) or "none"
     return (
         f"before you have read the published manifest.json; the money agrees, and overrides here are of {recorded}: "
-        "give --override GATE=REASON word for word as it has them, or, where it has another content, "
-        "have the guardian revoke it"
+        f"give --override GATE=REASON word for word as it has them, or, where it has another content, {stop}"
     )
 
 
@@ -132,20 +148,14 @@ def _keep_copy(workspace: Workspace, vault: Vault, prepared: Prepared) -> None:
             )
         workspace.withdraw(number, vault)
     if number > vault.deployment.first_epoch and not workspace.ledger.sealed():
-        _adopt_previous(workspace, vault, number - 1)
+        _adopt_previous(workspace, number - 1)
     seal_prepared(workspace, prepared)
 
 
-def _adopt_previous(workspace: Workspace, vault: Vault, number: int) -> None:
-    """Begin an attester's ledger with the bundle that it was given, once checked against the chain."""
+def _adopt_previous(workspace: Workspace, number: int) -> None:
+    """Begin an attester's ledger with the bundle that it was given."""
     bundle = workspace.store.read(number)
     bundle.check()
-    record = require_published(vault, number)
-    if not is_of(record, bundle.manifest):
-        raise Disagreement(
-            f"{bundle.folder} has manifest {bundle.manifest.digest}; on chain stands {record.manifest_hash.hex()}; "
-            "get the published folder of the epoch before"
-        )
     workspace.ledger.adopt(describe_sealed(bundle.manifest), now())
 
 

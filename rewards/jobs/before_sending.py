@@ -7,7 +7,7 @@ from rewards.bundles.store import Bundle
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import Finding, RewardsError
 from rewards.jobs.history import check_history
-from rewards.jobs.workspace import Workspace
+from rewards.jobs.workspace import Workspace, find_live
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
 from rewards.ports import RootRecord
@@ -18,7 +18,7 @@ from rewards.units import POOLS, PROVIDER, USER, Address
 def find_objections(workspace: Workspace, bundle: Bundle, vault: Vault, sender: Address, again: bool) -> list[Finding]:
     """What every gate before sending says of a publication by `sender`; `again` lets one pass that was revoked."""
     manifest = bundle.manifest
-    state = read_vault_state(vault, sender)
+    state = read_vault_state(vault, sender, manifest.epoch.number)
     return [
         *check_bundle(bundle),
         *check_sealed(workspace, manifest),
@@ -49,16 +49,16 @@ def find_publication_hash(vault: Vault, manifest: Manifest) -> bytes:
 
 
 def check_not_revoked(vault: Vault, manifest: Manifest) -> list[Finding]:
-    """Gate `chain state`: this very publication was not revoked."""
-    record = vault.root_at(manifest.epoch.number)
-    if record is None or record.status != "revoked" or not is_of(record, manifest):
+    """Gate `chain state`: this very publication was never revoked, whatever was published since."""
+    if manifest.hash not in vault.revoked_manifests(manifest.epoch.number, vault.head().number):
         return []
     message = "this very root was revoked; find out why, then compute the epoch again or publish it with --again"
     return [Finding("chain state", message, "another manifest", manifest.digest)]
 
 
-def read_vault_state(vault: Vault, sender: Address) -> gates.VaultState:
-    """What the gates before sending ask of the chain."""
+def read_vault_state(vault: Vault, sender: Address, number: int) -> gates.VaultState:
+    """What the gates before sending an epoch ask of the chain."""
+    before = find_live(vault, number - 1)
     return gates.VaultState(
         chain_id=vault.chain_id,
         address=vault.address,
@@ -69,6 +69,7 @@ def read_vault_state(vault: Vault, sender: Address) -> gates.VaultState:
         pools=vault.reward_pool(),
         limits={pool: vault.max_epoch_amount(pool) for pool in POOLS},
         promised={pool: vault.promised(pool) for pool in POOLS},
+        before=None if before is None else before.manifest_hash.hex(),
     )
 
 

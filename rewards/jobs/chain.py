@@ -35,7 +35,8 @@ def open_chain(settings: Settings, timeout_s: int = 15) -> Chain:
         raise UsageError(
             "no chain id is configured; set REWARDS_CHAIN_ID so that another chain is never mistaken for yours"
         )
-    return connect(settings.rpc_url.get_secret_value(), chain_id, settings.confirmations, timeout_s)
+    url = settings.rpc_url.get_secret_value()
+    return connect(url, chain_id, settings.confirmations, timeout_s, settings.log_range)
 
 
 def open_vault(settings: Settings, timeout_s: int = 15) -> Vault:

@@ -8,7 +8,16 @@ from rewards import gates
 from rewards.bundles.history import HistoryStore
 from rewards.chain.vault import Vault
 from rewards.errors import Disagreement, Finding, InputError, UsageError, refuse
-from rewards.history import History, StoredHistory, decode_entry, find_damage, name_origin, split_entries
+from rewards.history import (
+    Checkpoint,
+    History,
+    StoredHistory,
+    decode_entry,
+    find_damage,
+    name_origin,
+    read_checkpoint,
+    split_entries,
+)
 from rewards.jobs.workspace import Workspace
 
 
@@ -61,14 +70,28 @@ def _read_stored(data: Path) -> StoredHistory:
     return stored
 
 
-def prove_publication(data: Path, epoch: int, since: int | None = None) -> dict[str, Any]:
-    """That the newest publication of an epoch is in the newest checkpoint, which continues the one of size `since`.
+def prove_publication(data: Path, epoch: int, since: Path | None = None) -> dict[str, Any]:
+    """That the newest publication of an epoch is in the newest checkpoint, which continues the one in the file `since`.
 
-    Raises UsageError when there is no such publication or size, and what `read_history` raises.
+    Raises UsageError when there is no such publication, InputError when the file holds no checkpoint, Disagreement when
+    the history does not continue it, and what `read_history` raises.
     """
     history = read_history(data)
+    kept = None if since is None else _read_kept(since)
+    if kept is not None:
+        history.require_continued(kept)
     places = [index for index, one in enumerate(history.publications) if one.epoch == epoch]
     if not places:
         known = ", ".join(map(str, sorted({one.epoch for one in history.publications})))
         raise UsageError(f"no publication of epoch {epoch} in the history; there: {known}")
-    return history.prove(places[-1], len(history), since)
+    return history.prove(places[-1], len(history), None if kept is None else kept.size)
+
+
+def _read_kept(path: Path) -> Checkpoint:
+    try:
+        kept = read_checkpoint(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; give the file of a checkpoint") from error
+    if kept is None:
+        raise InputError(f"{path} is no checkpoint; give a file that was kept from history/checkpoints, as it was")
+    return kept

@@ -23,7 +23,7 @@ from rewards.jobs.deposits import choose_since, read_chain, read_table
 from rewards.jobs.engines import check_engine, engine_versions, open_engine
 from rewards.jobs.judgement import ask_judgement
 from rewards.jobs.settings import EngineName, Settings
-from rewards.jobs.workspace import Workspace, now
+from rewards.jobs.workspace import Workspace, find_live, now
 from rewards.judgement import override_findings, require_overridable
 from rewards.manifest import ChainFacts, Manifest, build_manifest
 from rewards.policy import DatedPolicy, Policy, policy_for
@@ -307,13 +307,21 @@ def _ask_gates(
 
 
 def _check_continues(before: Manifest, epoch: Epoch, vault: VaultReader | None) -> None:
-    """The epoch before ends where this one starts and is bound to the same Vault; else Disagreement."""
+    """The epoch before ends where this one starts, is bound to the same Vault and is the one that the Vault holds, if it
+    holds any; else Disagreement."""
     if before.epoch.end_us != epoch.start_us:
         raise Disagreement(
             f"epoch {before.epoch.number} here ends {before.epoch.end.isoformat()}, epoch {epoch.number} would start "
             f"{epoch.start.isoformat()}; give the --genesis that the folder was begun with"
         )
     check_binding(before, vault)
+    number, live = before.epoch.number, None if vault is None else find_live(vault, before.epoch.number)
+    if live is not None and live.manifest_hash != before.hash:
+        raise Disagreement(
+            f"epoch {number} here is {before.digest}, the Vault holds {live.manifest_hash.hex()}: `rewards run --epochs "
+            f"{number}..{number}` computes it again from mended inputs, once the revocation of the one here is final; was it "
+            "never revoked, see docs/runbook.md#chain-state"
+        )
 
 
 def check_binding(manifest: Manifest, vault: VaultReader | None) -> None:

@@ -1,17 +1,19 @@
 """One data directory: its bundles, its ledger, its lock, its catalogue."""
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rewards.bundles.disk import move_into_place, remove_leftovers
+from rewards.bundles.history import HistoryStore
 from rewards.bundles.store import Bundle, BundleStore
+from rewards.history import find_settled, name_origin
 from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.ledger.lock import hold_lock
 from rewards.ledger.store import Ledger, SealedEpoch
-from rewards.ports import RootRecord, VaultReader
+from rewards.ports import Publication, RootRecord, VaultReader
 
 
 def now() -> datetime:
@@ -66,31 +68,34 @@ class Workspace:
 
     def find_published(self, vault: VaultReader | None) -> set[int]:
         """The sealed epochs whose live root and manifest hash on the chain are ours, in a final block and still; none
-        without a Vault."""
+        without a Vault. Only those that the history does not show as settled are asked for."""
         if vault is None:
             return set()
-        end, final = vault.next_epoch(), vault.final_block().number
+        settled, end, final = self._find_settled(vault), vault.next_epoch(), vault.final_block().number
         return {
             epoch.number
             for epoch in self.ledger.sealed()
-            if epoch.number < end
-            and _is_live(vault.root_at(epoch.number), epoch)
-            and _is_live(vault.root_at(epoch.number, final), epoch)
+            if _is_of(settled.get(epoch.number), epoch)
+            or (
+                epoch.number < end
+                and _is_live(vault.root_at(epoch.number), epoch)
+                and _is_live(vault.root_at(epoch.number, final), epoch)
+            )
         }
 
     def withdraw_revoked(self, vault: VaultReader | None) -> None:
-        """Withdraw the sealed epoch whose very root the chain revoked, if there is one, once that is final.
-
-        Only the epoch that the Vault expects next can be revoked: every earlier one has a live root.
-        """
+        """Withdraw the first sealed epoch that the chain revoked and does not hold again, and every later one, once that
+        is final; also where another root of it is live by now, which was published elsewhere."""
         if vault is None:
             return
-        number = vault.next_epoch()
-        sealed = {e.number: e for e in self.ledger.sealed()}.get(number)
-        if sealed is None or not _is_revoked(sealed, vault.root_at(number)):
-            return
-        if _is_revoked(sealed, vault.root_at(number, vault.final_block().number)):
-            self.withdraw(number, vault)
+        settled = self._find_settled(vault)
+        for epoch in self.ledger.sealed():
+            if not _is_of(settled.get(epoch.number), epoch) and _is_revoked(vault, epoch):
+                self.withdraw(epoch.number, vault)
+                return
+
+    def _find_settled(self, vault: VaultReader) -> Mapping[int, Publication]:
+        return find_settled(HistoryStore(self.data).read(), name_origin(vault.chain_id, vault.address))
 
     def withdraw(self, number: int, vault: VaultReader) -> None:
         """Take an epoch and every later one back: folders stay as `<number>.revoked-<first 8 of the digest>`, the ledger
@@ -114,13 +119,26 @@ class Workspace:
         move_into_place(folder, target)
 
 
-def _is_of(record: RootRecord, epoch: SealedEpoch) -> bool:
-    return (record.manifest_hash.hex(), "0x" + record.root.hex()) == (epoch.manifest, epoch.root)
+def find_live(vault: VaultReader, number: int) -> RootRecord | None:
+    """The Vault's live record of an epoch; null where there is none."""
+    record = vault.root_at(number) if number >= 0 else None
+    return None if record is None or record.status == "revoked" else record
+
+
+def _is_of(record: RootRecord | Publication | None, epoch: SealedEpoch) -> bool:
+    return record is not None and (record.manifest_hash.hex(), "0x" + record.root.hex()) == (epoch.manifest, epoch.root)
 
 
 def _is_live(record: RootRecord | None, epoch: SealedEpoch) -> bool:
     return record is not None and record.status != "revoked" and _is_of(record, epoch)
 
 
-def _is_revoked(epoch: SealedEpoch, record: RootRecord | None) -> bool:
-    return record is not None and record.status == "revoked" and _is_of(record, epoch)
+def _is_revoked(vault: VaultReader, epoch: SealedEpoch) -> bool:
+    """Whether a publication of this result was revoked in a final block, and none of it is live, there or now."""
+    now_held = vault.root_at(epoch.number)
+    if now_held is None or _is_live(now_held, epoch):
+        return False
+    final = vault.final_block().number
+    if _is_live(vault.root_at(epoch.number, final), epoch):
+        return False
+    return bytes.fromhex(epoch.manifest) in vault.revoked_manifests(epoch.number, final)

@@ -15,11 +15,10 @@ def hold_lock(path: Path, patient: bool = False) -> Iterator[None]:
     for that one where `patient`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be opened: {error.strerror}; give a --data folder that can be written"
-        ) from error
+        mend = "remove that link" if path.is_symlink() else "give a --data folder that can be written"
+        raise StorageError(f"{path} cannot be opened: {error.strerror}; {mend}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))

@@ -1,7 +1,7 @@
 """Several nodes behind one provider: one that fails is passed over, all get what is sent, and a fork among them is told."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +11,18 @@ import pytest
 from rewards.chain.client import Chain, connect
 from rewards.chain.endpoints import REST, Endpoints
 from rewards.errors import ChainError, ChainUnavailable
+from rewards.units import Address
 from tests.chain.networks import START
 from tests.chain.test_client import serve
 
 CHAIN_ID = 3338
+ADDRESS = "0x" + "11" * 20
 
 
 @dataclass
 class Node:
-    """A node that answers as it is told; `fork` makes its blocks others, `down` makes it answer with nonsense."""
+    """A node that answers as it is told; `fork` makes its blocks others, `down` makes it answer with nonsense, `results` are
+    what it answers whatever is asked."""
 
     head: int = 100
     final: int | None = 90
@@ -28,6 +31,7 @@ class Node:
     down: bool = False
     refusal: str | None = None
     asked: list[str] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, request: dict[str, Any]) -> bytes:
         method, params = request["method"], request["params"]
@@ -43,6 +47,8 @@ class Node:
         known: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
         if method == "eth_sendRawTransaction" and self.refusal is not None:
             return json.dumps(known | {"error": {"code": -32000, "message": self.refusal}}).encode()
+        if method in self.results:
+            return json.dumps(known | {"result": self.results[method]}).encode()
         return json.dumps(known | {"result": answers[method]()}).encode()
 
     def _block(self, which: str) -> dict[str, str] | None:
@@ -228,3 +234,40 @@ def test_a_node_far_ahead_on_another_fork_is_told_too(ahead: int) -> None:
     honest = [Node(head=1100, final=1000, fork=1), Node(head=1100, final=1000, fork=1)]
     with joined(*honest, Node(head=6000, final=ahead, fork=2)) as chain, pytest.raises(ChainError, match="disagree on"):
         chain.final_block()
+
+
+ODD = (None, "abc", "0x", {}, [], [{}], 5, "0x" + "f" * 80)
+QUESTIONS: dict[str, tuple[Callable[[Chain], Any], Sequence[Any]]] = {
+    "eth_call": (lambda chain: chain.replay({"to": ADDRESS, "data": "0x"}, "latest"), ("0x", "0x" + "f" * 80)),
+    "eth_getCode": (lambda chain: chain.read_code(Address(ADDRESS)), ("0x", "0x" + "f" * 80)),
+    "eth_getLogs": (lambda chain: list(chain.logs(Address(ADDRESS), [], 1, 2)), ([],)),
+    "eth_getBlockByNumber": (lambda chain: chain.block(7), (None,)),
+    "eth_getBlockByHash": (lambda chain: chain.timestamp_of(bytes(32)), (None,)),
+    "eth_getTransactionCount": (lambda chain: chain.count_transactions(Address(ADDRESS), "latest"), ()),
+    "eth_getTransactionReceipt": (lambda chain: chain.find_receipt(bytes(32)), (None,)),
+    "eth_getTransactionByHash": (lambda chain: chain.knows_transaction(bytes(32)), (None,)),
+    "eth_estimateGas": (lambda chain: chain.estimate_gas({"to": ADDRESS, "data": "0x"}), ()),
+    "eth_sendRawTransaction": (lambda chain: chain.send_raw(b"\x01", "sending"), ()),
+}
+
+
+@pytest.mark.parametrize("method", QUESTIONS)
+def test_a_result_of_another_shape_is_no_answer(method: str) -> None:
+    """It is one line, and another node is asked; what the method may well answer is left out."""
+    ask, sound = QUESTIONS[method]
+    node = Node()
+    with joined(node) as chain:
+        for odd in ODD:
+            if odd in sound:
+                continue
+            node.results[method] = odd
+            with pytest.raises(ChainUnavailable, match=f"answers {method} with") as told:
+                ask(chain)
+            assert "\n" not in str(told.value)
+
+
+def test_another_node_answers_for_one_with_an_odd_result() -> None:
+    first, second = Node(), Node(head=101)
+    with joined(first, second) as chain:
+        first.results["eth_getBlockByNumber"] = {"number": "0x1"}
+        assert chain.head().number == 101

@@ -56,14 +56,15 @@ def test_people_read_a_table_and_the_text_of_the_checkpoint(rewards: Rewards, da
 
 @pytest.mark.parametrize(("epoch", "index"), [(0, 1), (1, 2), (2, 3)])
 def test_a_proof_holds_for_who_has_the_checkpoint(rewards: Rewards, data: Path, epoch: int, index: int) -> None:
-    told: Any = rewards("history", "--data", data, "--proof", epoch, "--since", 3).document
+    kept = data / "history" / "checkpoints" / "3"
+    told: Any = rewards("history", "--data", data, "--proof", epoch, "--since", kept).document
     root, leaf = as_nodes([told["root"], told["leaf"]])
     assert told["checkpoint"] == (data / "history" / "checkpoints" / "4").read_text()
     assert (told["index"], told["size"]) == (index, 4)
     assert verify_inclusion(leaf, index, 4, as_nodes(told["inclusion"]), root)
     since = told["consistency"]
     [old] = as_nodes([since["root"]])
-    assert base64.b64encode(old).decode() in (data / "history" / "checkpoints" / "3").read_text()
+    assert base64.b64encode(old).decode() in kept.read_text()
     assert verify_consistency(since["since"], 4, as_nodes(since["path"]), old, root)
     assert rewards("history", "--data", data, "--proof", epoch).document["consistency"] is None
 
@@ -95,11 +96,12 @@ def test_what_cannot_be_answered_is_said(rewards: Rewards, data: Path, tmp_path:
     assert rewards("history", "--check", "--data", tmp_path / "elsewhere").status == 5
     for arguments, words in (
         (("--proof", 9), "no publication of epoch 9"),
-        (("--proof", 1, "--since", 5), "no checkpoint of size 5"),
-        (("--since", 2), "--since goes with --proof"),
+        (("--since", "kept"), "--since goes with --proof"),
         (("--check", "--proof", 1), "two questions"),
     ):
         said = rewards("history", "--data", data, *arguments)
         assert said.status == 2 and words in said.error
+    said = rewards("history", "--data", data, "--proof", 1, "--since", data / "history" / "log.bin")
+    assert said.status == 5 and "log.bin is no checkpoint" in said.error
     failed = rewards("history", "--data", data, "--proof", 9, "--json")
     assert json.loads(failed.out)["error"]["exit_code"] == 2

@@ -4,14 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
 
 from rewards.errors import UsageError
-from rewards.jobs.chain import find_safe, name_source, open_signer
+from rewards.jobs.chain import find_safe, name_source, open_chain, open_signer
 from rewards.jobs.settings import list_secrets, load_settings
+from rewards.units import Address
 from tests.chain.kms import KEY_ID, FakeKms, point_at, serve
+from tests.chain.test_client import serve as serve_node
 
 KEY = "ab" * 32
 ADDRESS = Account.from_key(KEY).address.lower()
@@ -185,3 +188,19 @@ def test_a_safe_is_an_address(monkeypatch: pytest.MonkeyPatch, wrong: str) -> No
 def test_nothing_configured_names_every_way() -> None:
     refuse("set REWARDS_PUBLISHER_KEYSTORE .*, REWARDS_PUBLISHER_KMS_KEY or REWARDS_PUBLISHER_KEY")
     assert name_source(load_settings(), "publisher") is None
+
+
+def test_logs_are_asked_for_in_the_range_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges = []
+
+    def answer(asked: dict[str, Any]) -> bytes:
+        if asked["method"] == "eth_getLogs":
+            ranges.append(tuple(int(asked["params"][0][end], 16) for end in ("fromBlock", "toBlock")))
+        result = [] if asked["method"] == "eth_getLogs" else hex(3338)
+        return json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
+
+    with serve_node(answer) as url:
+        for name, value in {"RPC_URL": url, "CHAIN_ID": "3338", "LOG_RANGE": "10"}.items():
+            monkeypatch.setenv(f"REWARDS_{name}", value)
+        assert list(open_chain(load_settings()).logs(Address(ADDRESS), [], 5, 29)) == []
+    assert ranges == [(5, 14), (15, 24), (25, 29)]

@@ -12,14 +12,18 @@ import pytest
 from rewards.bundles import history as bundles_history
 from rewards.bundles.disk import write_file
 from rewards.bundles.history import HistoryStore
+from rewards.chain.pursuit import Patience
+from rewards.chain.sender import Sender
 from rewards.chain.vault import Vault
-from rewards.errors import Disagreement, GateRefused, InputError, UsageError
+from rewards.errors import ChainError, Disagreement, GateRefused, InputError, UsageError
 from rewards.history import ENTRY_SIZE, History, name_origin, verify_consistency, verify_inclusion
 from rewards.jobs import night, publish
 from rewards.jobs.history import check_folder, extend_history, prove_publication, read_history
 from rewards.jobs.night import publish_up_to
 from rewards.units import PROVIDER, USER
+from tests.chain.networks import Network
 from tests.jobs import test_publish as publishing
+from tests.jobs.small_vault import SmallVault, change_logs, with_answers
 from tests.jobs.test_publish import Crash, Net
 
 deployed, net = publishing.deployed, publishing.net
@@ -281,16 +285,99 @@ def test_a_chain_that_forgot_a_publication_stops_the_next(net: Net) -> None:
 # Proofs for others
 
 
-def test_the_newest_publication_of_an_epoch_is_proved(net: Net) -> None:
+def test_the_newest_publication_of_an_epoch_is_proved(net: Net, tmp_path: Path) -> None:
     _, new = republish(net)
     data = read_data(net)
-    told: dict[str, Any] = prove_publication(data, 0, since=1)
+    kept = tmp_path / "kept"
+    shutil.copyfile(data / "history" / "checkpoints" / "1", kept)
+    told: dict[str, Any] = prove_publication(data, 0, since=kept)
     assert (told["index"], told["size"], told["publication"]["manifest"]) == (1, 2, new)
     assert told["consistency"]["since"] == 1
     with pytest.raises(UsageError, match="no publication of epoch 1 in the history; there: 0"):
         prove_publication(data, 1)
-    with pytest.raises(UsageError, match="size 3"):
-        prove_publication(data, 0, since=3)
     swap_checkpoint(data / "history")
     with pytest.raises(Disagreement, match="is damaged"):
         prove_publication(data, 0)
+
+
+@pytest.mark.parametrize("how", ["rewritten", "cut", "another Vault"])
+def test_a_history_that_does_not_continue_what_was_kept_proves_nothing(net: Net, tmp_path: Path, how: str) -> None:
+    """The folder agrees with itself; only what somebody kept tells."""
+    republish(net)
+    data, kept = read_data(net), tmp_path / "kept"
+    shutil.copyfile(data / "history" / "checkpoints" / "2", kept)
+    first, second = read_history(data).publications
+    told, origin = {
+        "rewritten": ([replace(first, root=b"\x07" * 32), second], read_history(data).origin),
+        "cut": ([first], read_history(data).origin),
+        "another Vault": ([first, second], name_origin(1, net.vault.address)),
+    }[how]
+    shutil.rmtree(data / "history")
+    HistoryStore(data).extend(History(origin, told))
+    assert check_folder(data) == []
+    with pytest.raises(Disagreement, match="does not continue what was seen then"):
+        prove_publication(data, 0, since=kept)
+
+
+def test_what_is_no_checkpoint_is_told(net: Net, tmp_path: Path) -> None:
+    net.publish()
+    for name, content in (
+        ("absent", None),
+        ("a proof", b"{}"),
+        ("size 0", b"x/publications\n0\n" + b"A" * 43 + b"=\n"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            prove_publication(read_data(net), 0, since=tmp_path / name)
+
+
+# A node that tells other events
+
+
+def _is_revocation(net: Net, log: dict[str, Any]) -> bool:
+    topic = log["topics"][0]
+    told = topic if isinstance(topic, str) else "0x" + bytes(topic).hex()
+    return bool(told == net.vault._contract.events["RootRevoked"]().topic)
+
+
+def see_through(net: Net, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Vault:
+    """The Vault through a node that changes the logs it gives."""
+    network = Network("the net's", net.embedded.chain, (), net.embedded.advance, net.embedded.mine)
+    seen = with_answers(SmallVault(network, net.vault), change_logs(lambda logs, _: change(logs)))
+    return Vault(seen.chain, seen.deployment, Sender(seen.chain, Patience(polls=3, pause_s=0, pause=lambda _: None)))
+
+
+WRONG_LOGS: dict[str, tuple[Callable[[dict[str, Any]], list[dict[str, Any]]], str]] = {
+    "twice": (lambda log: [log, log], "comes after log"),
+    "of another event": (lambda log: [log | {"topics": ["0x" + "12" * 32]}], "is not an event of the Vault"),
+    "without topics": (lambda log: [log | {"topics": []}], "is not an event of the Vault"),
+    "removed": (lambda log: [log | {"removed": True}], "was removed by a reorganisation"),
+    "beyond": (lambda log: [log | {"blockNumber": hex(10**6)}], "is not between the blocks"),
+    "hidden": (lambda _: [], "hides or adds events"),
+}
+
+
+@pytest.mark.parametrize("how", WRONG_LOGS)
+def test_a_node_that_tells_other_publications_adds_nothing(net: Net, how: str) -> None:
+    net.publish()
+    data = read_data(net)
+    shutil.rmtree(data / "history")
+    change, words = WRONG_LOGS[how]
+    vault = see_through(net, lambda logs: [*logs[:-1], *change(logs[-1])] if logs else logs)
+    with pytest.raises(ChainError, match=words) as told:
+        extend_history(net.workspace(), vault)
+    assert "\n" not in str(told.value) and not (data / "history").exists()
+    extend_history(net.workspace(), net.vault)
+    assert len(read_history(data)) == 1
+
+
+def test_a_node_that_hides_a_revocation_does_not_poison_the_log(net: Net) -> None:
+    net.publish()
+    net.revoke()
+    net.run([0], net.mend_inputs())
+    vault = see_through(net, lambda logs: [log for log in logs if not _is_revocation(net, log)])
+    with pytest.raises(ChainError, match="the Vault counts 0 after 1; use another endpoint"):
+        publish.publish_epoch(net.workspace(), 0, vault, net.publisher)
+    net.publish()
+    assert [one.revocations for one in read_history(read_data(net)).publications] == [0, 1]

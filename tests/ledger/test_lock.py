@@ -88,3 +88,15 @@ def test_a_place_that_cannot_be_locked_is_one_error(tmp_path: Path, monkeypatch:
     monkeypatch.undo()
     with hold_lock(tmp_path / ".lock"), pytest.raises(OSError, match="of the block"):
         raise OSError("of the block")
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_names_is_left_alone(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / ".lock").symlink_to(victim)
+    with (
+        pytest.raises(StorageError, match=r"\.lock cannot be opened: .*; remove that link"),
+        hold_lock(tmp_path / ".lock"),
+    ):
+        pass
+    assert victim.read_text() == "kept"
