@@ -260,9 +260,9 @@ def _take_corrections(
     """The epoch's corrections and what the gate says of them. Where one is refused, none is computed with."""
     records = folder.corrections()
     ours = [record for record in records if record.epoch == number]
-    known = frozenset(accounts["account_id"].to_list()) if ours else frozenset()
+    kinds = dict(accounts.select("account_id", "kind").rows()) if ours else {}
     domain, limits = (facts.domain, facts.limits) if facts else (None, None)
-    findings = check_corrections(ours, number, known, domain, policy.corrections, limits)
+    findings = check_corrections(ours, number, kinds, domain, policy.corrections, limits)
     taken = () if findings else ours
     return tabulate_records(taken), [*findings, *_note_missed(workspace, records, number)]
 

@@ -79,18 +79,21 @@ class Workspace:
         }
 
     def withdraw_revoked(self, vault: VaultReader | None) -> None:
-        """Withdraw the sealed epoch whose very root the chain revoked, if there is one, once that is final.
+        """Withdraw the sealed epoch whose very root the chain revoked, if there is one, once that is final."""
+        number = None if vault is None else self.find_revoked(vault)
+        if vault is not None and number is not None:
+            self.withdraw(number, vault)
+
+    def find_revoked(self, vault: VaultReader) -> int | None:
+        """The sealed epoch whose very root the chain revoked, in a final block and still; None without one.
 
         Only the epoch that the Vault expects next can be revoked: every earlier one has a live root.
         """
-        if vault is None:
-            return
         number = vault.next_epoch()
         sealed = {e.number: e for e in self.ledger.sealed()}.get(number)
         if sealed is None or not _is_revoked(sealed, vault.root_at(number)):
-            return
-        if _is_revoked(sealed, vault.root_at(number, vault.final_block().number)):
-            self.withdraw(number, vault)
+            return None
+        return number if _is_revoked(sealed, vault.root_at(number, vault.final_block().number)) else None
 
     def withdraw(self, number: int, vault: VaultReader) -> None:
         """Take an epoch and every later one back: folders stay as `<number>.revoked-<first 8 of the digest>`, the ledger
