@@ -226,6 +226,18 @@ def test_conserve_refuses_a_deposit_that_turned_up_for_the_past(case: Case) -> N
     assert _only(findings, "conserve", "earlier epochs changed").observed == str(known[PROVIDER])
 
 
+def test_conserve_refuses_more_than_the_vault_takes_a_night(case: Case) -> None:
+    increase = {p: case.prepared.result.totals[p].claimables - case.previous.totals[p].claimables for p in POOLS}
+    for pool, more in ((PROVIDER, 0), (PROVIDER, -1), (USER, -1)):
+        limited = replace(case.prepared.inputs, limits={**increase, pool: increase[pool] + more})
+        findings = gates.check_conserved(limited, case.prepared.result, case.previous, case.known)
+        if not more:
+            assert findings == []
+            continue
+        found = _only(findings, "conserve", "claimables grow by more than the Vault's limit")
+        assert (found.expected, found.observed) == (f"at most {increase[pool] - 1}", str(increase[pool]))
+
+
 def test_conserve_refuses_row_classes_that_do_not_add_up(case: Case) -> None:
     counts, rollup = case.prepared.roll_up.counts, case.prepared.inputs.rollup
     assert gates.check_rows(counts, rollup, counts.rows) == []
