@@ -208,6 +208,9 @@ def test_one_that_came_too_late_is_a_note_and_enters_nowhere(nights: Nights, ear
     notes = [f for f in nights.run(1, first=1) if f.gate == "correction"]
     assert [(f.refuses, f.observed) for f in notes] == [(False, "0: too late")]
     assert nights.books(1, PROVIDER)[0] == 0
+    keep(nights.inputs, entered, *(sign(0, PROVIDER, earner, 7, f"too late {n}") for n in range(9)))
+    notes = [f for f in nights.run(2, first=2) if f.gate == "correction"]
+    assert [f.observed for f in notes] == ["0: too late 0", "0: too late 1", "0: too late 2", "9"]
 
 
 def test_a_night_is_refused_for_a_file_that_cannot_be_read(nights: Nights) -> None:
