@@ -30,12 +30,14 @@ SHOWN = 3
 @dataclass(frozen=True)
 class _Part:
     """An epoch, or as much of it as decides on some `accounts` and `wallets`; null means all. Totals are the whole
-    epoch's, as is the sum of scores by pool."""
+    epoch's, as are the sum of scores by pool and what is `credited` of held amounts by (pool, account, epoch): a limit
+    looks at all of them."""
 
     inputs: EpochInputs
     result: EpochResult
     previous: Previous
     scores: Mapping[int, int]
+    credited: Mapping[tuple[int, str, int], int]
     accounts: frozenset[str] | None = None
     wallets: frozenset[str] | None = None
 
@@ -49,7 +51,7 @@ def check_reference(inputs: EpochInputs, result: EpochResult, previous: Previous
 
 def _choose(inputs: EpochInputs, result: EpochResult, previous: Previous) -> _Part:
     scores = {p: sum(result.allocations.filter(pl.col("pool") == p)["score"].to_list()) for p in POOLS}
-    whole = _Part(inputs, result, previous, scores)
+    whole = _Part(inputs, result, previous, scores, _credit_held(inputs, previous))
     if inputs.rollup.height + previous.claimables.height <= ALL:
         return whole
     accounts = frozenset(
@@ -171,7 +173,7 @@ def _split(part: _Part, pool: int, scored: Mapping[str, reference.Scored], given
 
 def _check_credits(part: _Part, policy: Policy) -> list[Finding]:
     """Claimables, held amounts and debts are what the epoch before left and this one allocated, in plain integers."""
-    expected = _expected_balances(part.inputs, part.result, part.previous, policy)
+    expected = _expected_balances(part, policy)
     observed = _balances(part.result.claimables, part.result.state)
     keys = expected.keys() | observed.keys()
     if part.wallets is not None:
@@ -199,7 +201,26 @@ def _balances(claimables: pl.DataFrame, state: pl.DataFrame) -> _Balances:
     return found
 
 
-def _expected_balances(inputs: EpochInputs, result: EpochResult, previous: Previous, policy: Policy) -> _Balances:
+def _credit_held(inputs: EpochInputs, previous: Previous) -> dict[tuple[int, str, int], int]:
+    """What the reference credits of held amounts, by (pool, account, epoch)."""
+    paid = add_wallets(inputs.accounts, inputs.forbidden).filter(
+        pl.col("wallet").is_not_null() & ~(pl.col("suspended_at") < inputs.epoch.end).fill_null(False)
+    )
+    held = previous.state.filter(kind="held").join(paid.select(id="account_id"), on="id", how="semi")
+    credited = {}
+    for pool in POOLS:
+        amounts = {(epoch, account): int(amount) for epoch, account, amount in
+                   held.filter(pool=pool).select("epoch", "id", "amount").rows()}  # fmt: skip
+        corrections = inputs.corrections.filter(pool=pool)["amount"].to_list()
+        spent = sum(max(0, int(amount)) for amount in corrections)
+        room = None if inputs.limits is None else inputs.limits[pool] - spent
+        for (epoch, account), amount in reference.credit_held(room, amounts).items():
+            credited[pool, account, epoch] = amount
+    return credited
+
+
+def _expected_balances(part: _Part, policy: Policy) -> _Balances:
+    inputs, result, previous = part.inputs, part.result, part.previous
     accounts = add_wallets(inputs.accounts, inputs.forbidden)
     wallets = {
         account: wallet for account, wallet in accounts.select("account_id", "wallet").rows() if wallet is not None
@@ -207,10 +228,12 @@ def _expected_balances(inputs: EpochInputs, result: EpochResult, previous: Previ
     suspended = set(accounts.filter(pl.col("suspended_at") < inputs.epoch.end)["account_id"].to_list())
     balances = _balances(previous.claimables, previous.state)
     for kind, pool, account, epoch in sorted(k for k in balances if k[0] == "held"):
-        leaves = account in suspended or account in wallets or inputs.epoch.number - epoch >= policy.pools.hold_epochs
-        amount = balances.pop((kind, pool, account, epoch)) if leaves else 0
         if account in wallets and account not in suspended:
+            amount = part.credited[pool, account, epoch]
             balances["claimable", pool, wallets[account], 0] += amount
+            balances[kind, pool, account, epoch] -= amount
+        elif account in suspended or inputs.epoch.number - epoch >= policy.pools.hold_epochs:
+            del balances[kind, pool, account, epoch]
     earned: Counter[tuple[int, str]] = Counter()
     for pool, account, amount in inputs.corrections.select("pool", "account_id", "amount").rows():
         balances["debt", pool, account, 0] += max(0, -int(amount))

@@ -19,7 +19,7 @@ def compute_epoch(inputs: EpochInputs, previous: Previous, policy: Policy) -> Ep
     state = {
         kind: previous.state.filter(kind=kind).select("pool", "id", "epoch", "amount") for kind in ("held", "debt")
     }
-    held = settle_held(state["held"], accounts, inputs.epoch, policy.pools.hold_epochs)
+    held = rules.limit_credits(inputs, settle_held(state["held"], accounts, inputs.epoch, policy.pools.hold_epochs))
     pools = rules.size_pools(inputs, previous, held, policy)
     allocations = rules.allocate(pools, scores.scores)
 

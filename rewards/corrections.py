@@ -4,7 +4,7 @@ one."""
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import polars as pl
@@ -21,6 +21,8 @@ MAX_BYTES = 8 << 20
 MAX_RECORDS = 10_000
 MAX_REASON = 200
 MAX_EPOCH = 10**9
+SHOWN = 3
+"""How many of a kind the gate names."""
 
 STRUCT = "Correction"
 FIELDS: Fields = (
@@ -31,10 +33,25 @@ FIELDS: Fields = (
     ("reason", "string"),
 )
 
-# Not str.isprintable: which characters it takes depends on the Python that runs, and a bundle must read the same on all.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# Ranges, not str.isprintable or \w: those ask the Unicode tables of the Python that runs, and a bundle must read the same
+# on all. Unseen is what has no width, turns the text, stands for nothing, or changes how its neighbour looks.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u2800\u3164\ud800-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U0010ffff]"
+)
+_SPACES = " \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _AMOUNT = re.compile(r"-?[1-9][0-9]*")
-_FIRST = re.compile(r"[^\W_]")
+# Letters and digits, and what stands among those of other scripts; no sign that a spreadsheet begins a formula with.
+_FIRST = re.compile(
+    "[0-9A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u02af\u0370-\u167f\u1681-\u1fff\u2c00-\u2dff\u3040-\ud7ff\uf900-\ufdff\ufe70-\ufefe"
+    "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\uff66-\uffdc\U00010000-\U0001efff\U00020000-\U0003ffff]"
+)
+_LAST = re.compile(f"[{_SPACES}]\\Z")
+
+
+def is_seen(text: str) -> bool:
+    """Whether a text is one line of characters that people see, and not spaces alone."""
+    return not _UNSEEN.search(text) and bool(re.search(f"[^{_SPACES}]", text))
 
 
 class Correction(BaseModel):
@@ -63,7 +80,7 @@ class Correction(BaseModel):
     @classmethod
     def _plain(cls, value: str) -> str:
         """No invisible or turning characters, and nothing that a spreadsheet would run."""
-        if _UNSEEN.search(value) or not _FIRST.match(value) or value != value.strip():
+        if not is_seen(value) or not _FIRST.match(value) or _LAST.search(value):
             raise ValueError("a reason begins with a letter or digit and is one line of visible characters")
         return value
 
@@ -184,17 +201,44 @@ def list_records(frame: pl.DataFrame) -> Records:
 def check_corrections(
     records: Records,
     epoch: int,
-    accounts: Collection[str],
+    kinds: Mapping[str, str],
     domain: Domain | None,
     rules: CorrectionRules,
     limits: Mapping[int, int] | None,
 ) -> list[Finding]:
     """Gate `correction`: every record is of the epoch, signed for this Vault by one whom the policy names, for an account
-    that there is, said once, and together they are within the policy's limit and the Vault's `limits` by pool."""
-    findings = [finding for record in records if (finding := _check_one(record, epoch, accounts, domain, rules))]
+    that there is and that earns from its pool (`kinds` by account), said once, and together they are within the policy's
+    limit and the Vault's `limits` by pool. Names the first few of many."""
+    refused = []
+    for record in records:
+        finding = _check_signer(record, epoch, domain, rules) or _check_account(record, kinds, domain)
+        refused += [finding] if finding else []
+    findings = [*refused[:SHOWN], *_check_together(records, epoch, rules, limits)]
+    if len(refused) > SHOWN:
+        message = f"{len(refused) - SHOWN} more corrections are refused for the like"
+        findings.append(Finding("correction", message, "none", str(len(refused))))
+    return findings
+
+
+def check_unsigned(
+    correction: Correction,
+    others: Records,
+    kinds: Mapping[str, str],
+    domain: Domain | None,
+    rules: CorrectionRules,
+) -> list[Finding]:
+    """What the gate will say of a correction beside others of its epoch, but for its signature."""
+    found = _check_account(correction, kinds, domain)
+    return [*([found] if found else []), *_check_together([*others, correction], correction.epoch, rules, None)]
+
+
+def _check_together(
+    records: Sequence[Correction], epoch: int, rules: CorrectionRules, limits: Mapping[int, int] | None
+) -> list[Finding]:
+    findings = []
     contents = sorted({record.content for record in records})
     doubled = [key for key, times in Counter(content[:4] for content in contents).items() if times > 1]
-    for _, pool, account, reason in doubled:
+    for _, pool, account, reason in doubled[:SHOWN]:
         message = f"{POOL_NAMES[pool]} {account!r} has two corrections with one reason, {reason!r}; remove one"
         findings.append(Finding("correction", message, "one amount", "two"))
     limit, total = rules.epoch_limit_cxpt * UNITS_PER_CXPT, sum(abs(content[4]) for content in contents)
@@ -209,10 +253,14 @@ def check_corrections(
     return findings
 
 
-def _check_one(
-    record: SignedCorrection, epoch: int, accounts: Collection[str], domain: Domain | None, rules: CorrectionRules
+def _name(correction: Correction, domain: Domain | None) -> str:
+    return f"{correction.identify(domain)} ({format_cxpt(correction.units)} CXPT, {correction.account_id!r})"
+
+
+def _check_signer(
+    record: SignedCorrection, epoch: int, domain: Domain | None, rules: CorrectionRules
 ) -> Finding | None:
-    name = f"{record.identify(domain)} ({format_cxpt(record.units)} CXPT, {record.account_id!r})"
+    name = _name(record, domain)
     if record.epoch != epoch:
         return Finding("correction", f"{name} is of another epoch", str(epoch), str(record.epoch))
     found = record.recover(domain)
@@ -222,6 +270,14 @@ def _check_one(
     if record.signer not in {signer.lower() for signer in rules.signers}:
         allowed = ", ".join(rules.signers) or "nobody"
         return Finding("correction", f"{name} is signed by one whom the policy does not name", allowed, record.signer)
-    if record.account_id not in accounts:
-        return Finding("correction", f"{name} is for an account that does not exist", "an account", record.account_id)
+    return None
+
+
+def _check_account(correction: Correction, kinds: Mapping[str, str], domain: Domain | None) -> Finding | None:
+    kind, pool = kinds.get(correction.account_id), POOL_NAMES[correction.pool]
+    if kind is None:
+        message = f"{_name(correction, domain)} is for an account that does not exist"
+        return Finding("correction", message, "an account", correction.account_id)
+    if kind != pool:  # a debt there would never be withheld
+        return Finding("correction", f"{_name(correction, domain)} is of the pool that pays the other kind", kind, pool)
     return None

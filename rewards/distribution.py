@@ -1,7 +1,7 @@
 """Previous claimables + allocations + corrections to claimables; what is held, owed and handed back on the way."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -97,6 +97,24 @@ def settle_held(held: pl.DataFrame, accounts: pl.DataFrame, epoch: Epoch, hold_e
         credited=decided.filter(pl.col("fate") == "credited").select(*columns, "wallet"),
         kept=decided.filter(pl.col("fate") == "kept").select(columns),
         returned=decided.filter(pl.col("fate") == "returned").select(columns),
+    )
+
+
+def fit_credits(held: Held, room: Mapping[int, int]) -> Held:
+    """Credits cut to what each pool has room for: the oldest first, then in ascending order of account id. What does not
+    fit stays held, and does not age: its account has a wallet."""
+    rooms = pl.DataFrame(list(room.items()), schema={"pool": pl.Int8, "room": WIDE}, orient="row")
+    ordered = held.credited.sort("pool", "epoch", "id").join(rooms, on="pool", maintain_order="left")
+    amount = pl.col("amount").cast(WIDE)
+    earlier = amount.cum_sum().over("pool") - amount
+    cut = ordered.with_columns(fits=(pl.col("room") - earlier).clip(0, amount))
+    credited = cut.with_columns(pl.col("fits").cast(MONEY).alias("amount")).filter(pl.col("fits") > 0)
+    waiting = cut.filter(pl.col("fits") < amount).with_columns((amount - pl.col("fits")).cast(MONEY).alias("amount"))
+    columns = held.kept.columns
+    return replace(
+        held,
+        credited=credited.select(*columns, "wallet"),
+        kept=pl.concat([held.kept.cast({"amount": MONEY}), waiting.select(columns)]),
     )
 
 

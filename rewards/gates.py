@@ -112,6 +112,10 @@ def check_conserved(
             findings.append(
                 Finding("conserve", f"{name} pool: shares do not add up to the pool", str(books.pool), str(shares))
             )
+        increase = books.claimables - previous.totals[pool].claimables
+        if inputs.limits is not None and increase > inputs.limits[pool]:  # sealed, it could never be published
+            message = f"{name} pool: claimables grow by more than the Vault's limit"
+            findings.append(Finding("conserve", message, f"at most {inputs.limits[pool]}", str(increase)))
         findings += _check_sums(pool, result)
     return findings
 
@@ -199,9 +203,10 @@ def check_successor(previous: pl.DataFrame, claimables: pl.DataFrame) -> list[Fi
 
 def note_oddities(inputs: EpochInputs, counts: Counts, odd_heartbeats: Mapping[str, int]) -> list[Finding]:
     """What refuses nothing but should be seen: wallets that cannot be paid, rows of another tier, heartbeats of
-    nobody."""
+    nobody, credits that nobody gets."""
     notes = []
-    wallets = unusable_wallets(add_wallets(inputs.accounts, inputs.forbidden))
+    accounts = add_wallets(inputs.accounts, inputs.forbidden)
+    wallets = unusable_wallets(accounts)
     if wallets.height:
         account, wallet = wallets.row(0)
         notes.append(Finding("wallet", f"{wallets.height} accounts name a wallet that cannot be paid, such as {account}",
@@ -209,6 +214,11 @@ def note_oddities(inputs: EpochInputs, counts: Counts, odd_heartbeats: Mapping[s
     if counts.tier_mismatch:
         notes.append(Finding("tier", "earning rows name another tier than their provision; the provision's counts",
                              "0 rows", str(counts.tier_mismatch), refuses=False))  # fmt: skip
+    lost = accounts.filter(pl.col("wallet").is_null() & (pl.col("suspended_at") < inputs.epoch.end))
+    credits = inputs.corrections.filter(pl.col("amount") > 0).join(lost, on="account_id", how="semi")
+    for account, amount in credits.select("account_id", "amount").head(SHOWN).rows():
+        message = f"a correction credits {account!r}, which is suspended without a wallet; the pool has the money back"
+        notes.append(Finding("correction", message, "an account that keeps it", str(int(amount)), refuses=False))
     for reason, number in sorted(odd_heartbeats.items()):
         notes.append(Finding("heartbeat", f"heartbeats were left out: {reason}", "0", str(number), refuses=False))
     return notes

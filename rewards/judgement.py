@@ -4,10 +4,12 @@ reason that the manifest records. The texts of their findings are in manifests, 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from statistics import median_low
 
 import polars as pl
 
+from rewards.corrections import is_seen
 from rewards.distribution import add_wallets
 from rewards.epoch import DAY_US, Epoch
 from rewards.errors import Finding, UsageError
@@ -149,7 +151,7 @@ def require_overridable(given: Mapping[str, str]) -> None:
 def _find_fault(gate: str, reason: str) -> str | None:
     if gate not in JUDGEMENT:
         return f"the gate {gate!r} cannot be overridden; those that can: {', '.join(JUDGEMENT)}"
-    if not reason.strip() or not reason.isprintable() or len(reason) > LONGEST_REASON:
+    if not is_seen(reason) or len(reason) > LONGEST_REASON:
         return (
             f"the reason for overriding {gate} is {reason[:50]!r}; write one line of 1 to {LONGEST_REASON} letters "
             "that others can judge"
@@ -198,6 +200,7 @@ def note_unrecorded(given: Mapping[str, str], recorded: Iterable[Override]) -> l
 def check_overrides(recorded: Iterable[Override], findings: Iterable[Finding], asked: Collection[str]) -> list[Finding]:
     """What disagrees between the overrides of a manifest and the refusing findings of the gates that were `asked`
     again: overrides that no one may give, findings without an override, overrides without their finding."""
+    recorded = list(recorded)
     faults, passed = [], set()
     found = {_identify(_record(f, "")): f for f in findings if f.refuses and f.gate in asked}
     for one in recorded:
@@ -212,6 +215,12 @@ def check_overrides(recorded: Iterable[Override], findings: Iterable[Finding], a
         if gate in asked and _identify(one) not in found:
             observed = f"{one['message']}: {one['observed']}"
             faults.append(Finding(gate, "the manifest overrides what the gate does not find", "no override", observed))
+    order = [_identify(one) for one in recorded] if not faults else []
+    faults += [
+        Finding(later[0], "the manifest's overrides are doubled or out of order", "ascending order", str(later))
+        for earlier, later in pairwise(order)
+        if earlier >= later
+    ]
     return [*faults, *(finding for key, finding in found.items() if key not in passed)]
 
 

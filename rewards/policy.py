@@ -8,16 +8,17 @@ from datetime import date
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rewards.errors import PolicyError
+from rewards.units import is_usable
 
 BP = 10_000
 TIERS = ("tide_pool", "blue_surge", "open_ocean", "mariana_depth")
 
 Share = Annotated[int, Field(ge=0, le=BP)]
 Multiplier = Annotated[int, Field(gt=0, le=10 * BP)]
-Knots = tuple[tuple[int, int], ...]
+Knots = tuple[tuple[Annotated[int, Field(le=10**9)], int], ...]
 
 
 class _Section(BaseModel):
@@ -60,7 +61,7 @@ def _check_knots(knots: Knots, name: str, first_x: int) -> None:
 
 
 class Uptime(_Section):
-    min_heartbeats: Annotated[int, Field(ge=1)]
+    min_heartbeats: Annotated[int, Field(ge=1, le=10**9)]
     floor_bp: Multiplier
     knots: Knots
 
@@ -96,7 +97,7 @@ class Demand(_Section):
 
 
 class Loyalty(_Section):
-    min_fee_e8: Annotated[int, Field(gt=0)]
+    min_fee_e8: Annotated[int, Field(gt=0, le=10**17)]
     steps: Knots
 
     @model_validator(mode="after")
@@ -110,7 +111,7 @@ class Loyalty(_Section):
 class Referral(_Section):
     provider_bp: tuple[Share, Share, Share]
     user_bp: tuple[Share, Share, Share]
-    referee_days: Annotated[int, Field(ge=0)]
+    referee_days: Annotated[int, Field(ge=0, le=3660)]
 
 
 class Caps(_Section):
@@ -122,7 +123,7 @@ class Caps(_Section):
 
 class Pools(_Section):
     release_bp: Share
-    hold_epochs: Annotated[int, Field(gt=0)]
+    hold_epochs: Annotated[int, Field(gt=0, le=10**9)]
 
 
 class CorrectionRules(_Section):
@@ -131,6 +132,14 @@ class CorrectionRules(_Section):
 
     signers: tuple[Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")], ...] = ()
     epoch_limit_cxpt: Annotated[int, Field(ge=0, le=10**9)] = 0
+
+    @field_validator("signers")
+    @classmethod
+    def _usable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        bad = next((signer for signer in value if not is_usable(signer)), None)
+        if bad is not None:
+            raise ValueError(f"{bad} is no usable address; give it with a right checksum, or in lower case")
+        return value
 
     @model_validator(mode="after")
     def _limit_for_signers(self) -> Self:
@@ -144,7 +153,7 @@ class VolumeBand(_Section):
     judge it."""
 
     epochs: Annotated[int, Field(ge=1, le=366)]
-    min_epochs: Annotated[int, Field(ge=1)]
+    min_epochs: Annotated[int, Field(ge=1, le=366)]
     min_rows: Annotated[int, Field(ge=0, le=10**12)]
     low_bp: Share
     high_bp: Annotated[int, Field(ge=BP, le=1000 * BP)]
@@ -163,7 +172,7 @@ class Concentration(_Section):
     recipient_bp: Share
     young_bp: Share
     young_days: Annotated[int, Field(ge=0, le=3660)]
-    min_recipients: Annotated[int, Field(ge=1)]
+    min_recipients: Annotated[int, Field(ge=1, le=10**9)]
 
 
 class Policy(_Section):

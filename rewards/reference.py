@@ -287,6 +287,18 @@ def _does_link_count(referee: Account, referrer: Account, epoch: Epoch) -> bool:
     )
 
 
+def credit_held(room: int | None, held: Mapping[tuple[int, str], int]) -> dict[tuple[int, str], int]:
+    """What is credited of one pool's held amounts by (epoch, account id) whose accounts have wallets: all without a
+    limit, else up to `room`, the oldest first, then ascending by the id's UTF-8 bytes."""
+    if room is None:
+        return dict(held)
+    credited, left = {}, max(0, room)
+    for key in sorted(held, key=lambda key: (key[0], key[1].encode())):
+        credited[key] = min(held[key], left)
+        left -= credited[key]
+    return credited
+
+
 def allocate(pool: int, scores: Mapping[str, int]) -> dict[str, int]:
     """A pool (base units) split by score: by account id, adding up to the pool; empty without a positive score.
 

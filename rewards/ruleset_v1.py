@@ -45,6 +45,14 @@ def positive_corrections(inputs: EpochInputs) -> dict[int, int]:
     return sum_by_pool(inputs.corrections.filter(pl.col("amount") > 0))
 
 
+def limit_credits(inputs: EpochInputs, held: Held) -> Held:
+    """Held amounts are credited up to what the Vault's limit leaves beside corrections."""
+    if inputs.limits is None:
+        return held
+    corrected = positive_corrections(inputs)
+    return distribution.fit_credits(held, {pool: max(0, inputs.limits[pool] - corrected[pool]) for pool in POOLS})
+
+
 def size_pools(inputs: EpochInputs, previous: Previous, held: Held, policy: Policy) -> dict[int, int]:
     """Base units that each pool splits: (deposited − claimables − held − corrections) × release, within the Vault's
     limit.

@@ -106,7 +106,8 @@ class Books:
             self.deposited[USER] += user
         gained = {pool: sum(a for p, _, a in corrections if p == pool and a > 0) for pool in POOLS}
         free = {pool: max(0, self.free(pool) - gained[pool]) * self.policy.pools.release_bp // BP for pool in POOLS}
-        credited = self.settle_held(people, epoch)
+        room = None if limits is None else {pool: max(0, limits[pool] - gained[pool]) for pool in POOLS}
+        credited = self.settle_held(people, epoch, room)
         if limits is not None:
             free = {pool: max(0, min(free[pool], limits[pool] - credited[pool] - gained[pool])) for pool in POOLS}
         amounts: dict[tuple[int, str], int] = {}
@@ -116,16 +117,22 @@ class Books:
         self.credit(amounts, corrections, people, epoch)
         return free, amounts
 
-    def settle_held(self, people: Mapping[str, Account], epoch: Epoch) -> dict[int, int]:
+    def settle_held(
+        self, people: Mapping[str, Account], epoch: Epoch, room: Mapping[int, int] | None
+    ) -> dict[int, int]:
         credited = dict.fromkeys(POOLS, 0)
-        for (pool, name, since), amount in list(self.held.items()):
+        oldest_first = sorted(self.held.items(), key=lambda item: (item[0][2], item[0][1].encode()))
+        for (pool, name, since), amount in oldest_first:
             one = people.get(name)
             if one is not None and one.suspended_us is not None and one.suspended_us < epoch.end_us:
                 del self.held[pool, name, since]
             elif one is not None and one.wallet is not None:
-                del self.held[pool, name, since]
-                self.claimable[pool, one.wallet] += amount
-                credited[pool] += amount
+                paid = amount if room is None else min(amount, room[pool] - credited[pool])
+                self.held[pool, name, since] -= paid
+                if paid == amount:
+                    del self.held[pool, name, since]
+                self.claimable[pool, one.wallet] += paid
+                credited[pool] += paid
             elif epoch.number - since >= self.policy.pools.hold_epochs:
                 del self.held[pool, name, since]
         return credited
@@ -254,6 +261,10 @@ def test_a_week_keeps_the_books(seed: int, number: int, policy: Policy) -> None:
         limits = {pool: worlds.draw_number(rng, 20) for pool in POOLS} if rng.random() < 0.4 else None
         inputs = replace(make_inputs(world, epoch, deposits, corrections), limits=limits)
         result = compute_epoch(inputs, previous, policy)
+        for pool in POOLS if limits is not None else ():
+            corrected = sum(amount for p, _, amount in corrections if p == pool and amount > 0)
+            grown = result.totals[pool].claimables - previous.totals[pool].claimables
+            assert grown <= max(limits[pool], corrected)
         pools, amounts = books.close(world, epoch, deposits, corrections, limits)
         check_epoch(inputs, previous, result, books, pools, amounts)
         previous = follow(result)
@@ -331,7 +342,9 @@ def test_what_is_held_and_credited_counts_towards_the_limit() -> None:
     result = run(1, previous, deposit=1000, limit=350)
     assert (result.totals[USER].pool, result.totals[USER].claimables) == (50, 350)
     result = run(1, previous, deposit=1000, limit=200)
-    assert (result.totals[USER].pool, result.totals[USER].claimables) == (0, 300)
+    assert (result.totals[USER].pool, result.totals[USER].claimables, result.totals[USER].held) == (0, 200, 100)
+    result = run(2, follow(result), limit=200)
+    assert (result.totals[USER].pool, result.totals[USER].claimables, result.totals[USER].held) == (100, 400, 0)
 
 
 def test_what_the_cap_cuts_waits_for_the_next_epoch() -> None:

@@ -12,10 +12,14 @@ from rewards.corrections import (
     MAX_BYTES,
     MAX_REASON,
     MAX_RECORDS,
+    SHOWN,
+    Correction,
     SignedCorrection,
     check_corrections,
+    check_unsigned,
     decode_records,
     encode_records,
+    is_seen,
     list_records,
     tabulate_records,
 )
@@ -27,12 +31,12 @@ from tests.signed import CORRECTOR, STRANGER, sign
 
 DOMAIN = Domain(31337, Address("0x" + "ab" * 20))
 RULES = CorrectionRules(signers=(CORRECTOR.address.upper().replace("0X", "0x"),), epoch_limit_cxpt=10)
-PEOPLE = frozenset({"ann", "bob"})
+KINDS = {"ann": "provider", "bob": "provider", "cyd": "user"}
 GOOD = sign(3, 1, "ann", 5, "hours lost", DOMAIN)
 
 
 def find(*records: SignedCorrection, rules: CorrectionRules = RULES, limits: Any = None) -> list[Finding]:
-    return check_corrections(records, 3, PEOPLE, DOMAIN, rules, limits)
+    return check_corrections(records, 3, KINDS, DOMAIN, rules, limits)
 
 
 # The file
@@ -110,7 +114,9 @@ REFUSED = {
 for text in ("01", "-0", "+1", " 1", "1 ", "1.0", "1e3", "NaN", "٣", "1\n", "", "-", "1_0", "9" * 5000):
     REFUSED[f"the amount {text[:9]!r}"] = (change(amount=text), "entry 2 amount")
 for text in ("=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\tx", " a", "a ", "a\nb", "a\rb", "a\x1b[31m", "a\x00", "\u202eabc",
-             "a\u202eb", "a\u2066b", "a\u200bb", "a\u200eb", "a\ufeffb", "a\u061cb", "a\x85b", "_a", "a\u2028b"):  # fmt: skip
+             "a\u202eb", "a\u2066b", "a\u200bb", "a\u200eb", "a\ufeffb", "a\u061cb", "a\x85b", "_a", "a\u2028b",
+             "\uff1d1", "\u22121", "a\u3000", "a\xa0", "a\U000e0041b", "a\u3164b", "a\ufe0fb", "a\u034fb", "a\u2800b",
+             "a\ufff9b", "a\u180bb", "a\U000e0101b"):  # fmt: skip
     REFUSED[f"the reason {text!a}"] = (change(reason=text), "entry 2 reason")
 
 
@@ -138,7 +144,7 @@ def test_a_file_beyond_its_limits_is_refused_by_the_limit_s_name() -> None:
 
 def test_what_is_rightly_signed_has_no_finding() -> None:
     assert find() == []
-    assert find(GOOD, sign(3, 1, "bob", -5, "hours lost", DOMAIN), sign(3, 2, "ann", 5, "hours lost", DOMAIN)) == []
+    assert find(GOOD, sign(3, 1, "bob", -5, "hours lost", DOMAIN), sign(3, 2, "cyd", 5, "hours lost", DOMAIN)) == []
 
 
 def _mirror(record: SignedCorrection) -> SignedCorrection:
@@ -169,12 +175,14 @@ ATTACKS: dict[str, tuple[list[SignedCorrection], str]] = {
     "by a stranger": ([sign(3, 1, "ann", 5, "a", DOMAIN, STRANGER)], "whom the policy does not name"),
     "with the mirrored signature": ([_mirror(GOOD)], NOT_SIGNED),
     "without a signature": ([GOOD.model_copy(update={"signature": "0x" + "00" * 65})], NOT_SIGNED),
+    "from the pool that pays the others": ([sign(3, 2, "ann", 5, "a", DOMAIN)], "the pool that pays the other kind"),
+    "a debt to that pool": ([sign(3, 1, "cyd", -5, "a", DOMAIN)], "the pool that pays the other kind"),
     "for nobody": ([sign(3, 1, "eve", 5, "a", DOMAIN)], "an account that does not exist"),
     "of two amounts for one reason": ([GOOD, sign(3, 1, "ann", 6, "hours lost", DOMAIN)], "two corrections with one reason"),
     "above the limit": ([sign(3, 1, "ann", 10 * UNITS_PER_CXPT + 1, "a", DOMAIN)], LIMIT),
     "a debt above the limit": ([sign(3, 1, "ann", -10 * UNITS_PER_CXPT - 1, "a", DOMAIN)], LIMIT),
     "above the limit together": ([sign(3, 1, "ann", 5 * UNITS_PER_CXPT, "a", DOMAIN),
-                                  sign(3, 2, "ann", -5 * UNITS_PER_CXPT, "a", DOMAIN), GOOD], LIMIT),
+                                  sign(3, 2, "cyd", -5 * UNITS_PER_CXPT, "a", DOMAIN), GOOD], LIMIT),
 }  # fmt: skip
 
 
@@ -185,7 +193,7 @@ def test_an_attack_is_one_finding_that_refuses(name: str) -> None:
     assert (finding.gate, finding.refuses) == ("correction", True)
     assert message in finding.message
     # One that is refused beside good ones is still refused, whatever their order.
-    other = sign(3, 2, "bob", 1, "b", DOMAIN)
+    other = sign(3, 2, "cyd", 1, "b", DOMAIN)
     assert find(other, *records) == find(*records, other) != []
 
 
@@ -194,6 +202,39 @@ def test_a_finding_names_the_id_and_both_signers() -> None:
     (finding,) = find(record)
     assert record.identify(DOMAIN) in finding.message
     assert (finding.expected.lower(), finding.observed) == (CORRECTOR.address, STRANGER.address)
+
+
+def test_a_reason_reads_the_same_whatever_unicode_the_python_knows() -> None:
+    """Letters of Unicode 15 and 17, which Python 3.11 and 3.13 do not know."""
+    for letter in ("\U00031350", "\U00033000", "é", "字", "Ж", "\u0d15", "1"):
+        assert sign(3, 1, "ann", 5, f"{letter} reason").reason == f"{letter} reason"
+        assert is_seen(f"reason {letter}")
+    for text in ("", " ", "\u3000\xa0", "a\nb", "a\u202eb", "\ud800", "\ue000"):
+        assert not is_seen(text)
+
+
+def test_ten_thousand_forged_ones_are_told_in_a_few_lines() -> None:
+    forged = [GOOD.model_copy(update={"reason": f"r{i}"}) for i in range(MAX_RECORDS)]
+    found = find(*forged)
+    assert [f.message for f in found if "more corrections are refused" in f.message] == [
+        f"{MAX_RECORDS - SHOWN} more corrections are refused for the like"
+    ]
+    assert len(found) == SHOWN + 1
+
+
+def test_before_it_is_signed_all_but_the_signature_is_checked() -> None:
+    def ask(account: str, pool: int = 1, amount: int = 5, reason: str = "a") -> list[str]:
+        correction = Correction(epoch=3, pool=pool, account_id=account, amount=str(amount), reason=reason)
+        return [f.message for f in check_unsigned(correction, [GOOD], KINDS, DOMAIN, RULES)]
+
+    assert ask("ann") == [] == ask("ann", reason="hours lost")
+    for found, message in (
+        (ask("eve"), "does not exist"),
+        (ask("ann", pool=2), "the other kind"),
+        (ask("ann", amount=6, reason="hours lost"), "two corrections with one reason"),
+        (ask("ann", amount=10 * UNITS_PER_CXPT), LIMIT),
+    ):
+        assert len(found) == 1 and message in found[0]
 
 
 def test_at_the_limit_is_within_it() -> None:

@@ -12,6 +12,7 @@ from rewards.distribution import (
     Distribution,
     add_wallets,
     distribute,
+    fit_credits,
     settle_held,
     successor_faults,
     sum_by_pool,
@@ -19,8 +20,8 @@ from rewards.distribution import (
 )
 from rewards.epoch import DAY_US
 from rewards.errors import LimitError
-from rewards.reference import Account
-from rewards.schemas import CLAIMABLES
+from rewards.reference import Account, credit_held
+from rewards.schemas import CLAIMABLES, MONEY
 from rewards.units import MAX_AMOUNT, POOLS, PROVIDER, USER, Address, checksum, is_usable
 from tests.worlds import CALENDAR, WALLETS, accounts_frame, corrections_frame, draw_accounts, money_frame, with_wallets
 
@@ -69,6 +70,32 @@ def rows(frame: pl.DataFrame) -> list[tuple[object, ...]]:
 
 
 # By hand
+
+
+def test_held_amounts_are_credited_oldest_first_as_far_as_there_is_room() -> None:
+    people = with_wallets([person("a", A), person("b", B), person("c")])
+    aged: Aged = [
+        (USER, "b", 3, 10),
+        (USER, "a", 3, 10),
+        (USER, "b", 2, 10),
+        (PROVIDER, "a", 4, 10),
+        (USER, "c", 19, 1),
+    ]
+    waiting = {(epoch, name): amount for pool, name, epoch, amount in aged if pool == USER and name != "c"}
+    for room, credited, kept in (
+        (0, [], [("a", 3, 10), ("b", 2, 10), ("b", 3, 10)]),
+        (9, [("b", 2, 9)], [("a", 3, 10), ("b", 2, 1), ("b", 3, 10)]),
+        (10, [("b", 2, 10)], [("a", 3, 10), ("b", 3, 10)]),
+        (25, [("a", 3, 10), ("b", 2, 10), ("b", 3, 5)], [("b", 3, 5)]),
+        (MAX_AMOUNT, [("a", 3, 10), ("b", 2, 10), ("b", 3, 10)], []),
+    ):
+        held = fit_credits(settle_held(held_frame(aged), people, EPOCH, HOLD), {USER: room, PROVIDER: 10})
+        of_users = [rows(f.filter(pool=USER).select("id", "epoch", "amount")) for f in (held.credited, held.kept)]
+        assert of_users == [credited, [*kept, ("c", 19, 1)]]
+        assert rows(held.credited.filter(pool=PROVIDER).select("id", "amount")) == [("a", 10)]
+        assert held.credited["amount"].dtype == held.kept["amount"].dtype == MONEY
+        plain = credit_held(room, waiting)
+        assert sorted((name, epoch, amount) for (epoch, name), amount in plain.items() if amount) == credited
 
 
 def test_accounts_that_share_a_wallet_share_its_leaf() -> None:

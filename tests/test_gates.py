@@ -226,6 +226,18 @@ def test_conserve_refuses_a_deposit_that_turned_up_for_the_past(case: Case) -> N
     assert _only(findings, "conserve", "earlier epochs changed").observed == str(known[PROVIDER])
 
 
+def test_conserve_refuses_more_than_the_vault_takes_a_night(case: Case) -> None:
+    increase = {p: case.prepared.result.totals[p].claimables - case.previous.totals[p].claimables for p in POOLS}
+    for pool, more in ((PROVIDER, 0), (PROVIDER, -1), (USER, -1)):
+        limited = replace(case.prepared.inputs, limits={**increase, pool: increase[pool] + more})
+        findings = gates.check_conserved(limited, case.prepared.result, case.previous, case.known)
+        if not more:
+            assert findings == []
+            continue
+        found = _only(findings, "conserve", "claimables grow by more than the Vault's limit")
+        assert (found.expected, found.observed) == (f"at most {increase[pool] - 1}", str(increase[pool]))
+
+
 def test_conserve_refuses_row_classes_that_do_not_add_up(case: Case) -> None:
     counts, rollup = case.prepared.roll_up.counts, case.prepared.inputs.rollup
     assert gates.check_rows(counts, rollup, counts.rows) == []
@@ -386,7 +398,7 @@ def test_reference_refuses_a_unit_moved_between_wallets_or_holders(case: Case) -
     assert {f.message.split(" such as ")[1].split(" of ")[0] for f in case.referenced(state=held)} == {"held"}
 
 
-def test_reference_follows_held_amounts_debts_and_corrections(case: Case) -> None:
+def test_reference_follows_held_amounts_debts_and_corrections(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Suspension, crediting, ageing, debts and corrections, against the computation itself."""
     accounts = pl.concat(
         [case.prepared.inputs.accounts, people_frame().filter(pl.col("account_id").is_in(["gone", "left", "prov"]))]
@@ -409,6 +421,17 @@ def test_reference_follows_held_amounts_debts_and_corrections(case: Case) -> Non
     known = {pool: result.totals[pool].deposited for pool in POOLS}
     assert gates.check_conserved(inputs, result, previous, known) == []
     assert check_reference(inputs, result, case.previous, POLICY) != []
+
+    # The Vault leaves room for 9 of the 13 that are held for `prov`; a part of the epoch knows of all that was held.
+    tight = replace(inputs, limits={1: 23 + 9, 2: 0})
+    cut = compute_epoch(tight, previous, POLICY)
+    assert cut.state.filter(kind="held", id="prov")["amount"].to_list() == [4]
+    assert check_reference(tight, cut, previous, POLICY) == [] == gates.check_conserved(tight, cut, previous, known)
+    assert check_reference(inputs, cut, previous, POLICY) != [] != check_reference(tight, result, previous, POLICY)
+    monkeypatch.setattr(agreement, "ALL", 0)
+    monkeypatch.setattr(agreement, "DRAWN", 3)
+    for seed in range(8):
+        assert check_reference(tight, replace(cut, root=bytes([seed]) * 32), previous, POLICY) == []
 
 
 def test_reference_refuses_another_policy(case: Case) -> None:

@@ -111,6 +111,16 @@ def test_the_shipped_policy_says_what_the_page_says() -> None:
         ("young_days = 7 ", "young_days = -7 ", "concentration.young_days"),
         ("min_recipients = 20 ", "min_recipients = 0 ", "concentration.min_recipients"),
         ("min_recipients = 20 ", "", "concentration.min_recipients"),
+        # Numbers that no computation holds
+        ("referee_days = 180 ", "referee_days = 999_999_999_999 ", "referral.referee_days"),
+        ("hold_epochs = 180 ", f"hold_epochs = {10**23} ", "pools.hold_epochs"),
+        ("min_heartbeats = 24 ", f"min_heartbeats = {10**23} ", "uptime.min_heartbeats"),
+        ("min_fee_e8 = 10_000 ", f"min_fee_e8 = {10**40} ", "loyalty.min_fee_e8"),
+        ("steps = [[0, 10000],", f"steps = [[0, 10000], [{10**20}, 13000],", "loyalty.steps"),
+        ("knots = [[2000, 11000],", f"knots = [[2000, 11000], [{10**20}, 9000],", "response_time.knots"),
+        ("min_recipients = 20 ", f"min_recipients = {10**22} ", "concentration.min_recipients"),
+        # A corrector whose address was mistyped
+        ("signers = []", 'signers = ["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeE"]', "is no usable address"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_its_setting(old: str, new: str, named: str) -> None:

@@ -2,12 +2,14 @@
 
 import re
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rewards.cli.answers import print_json, print_lines, print_table, single_line, state_amounts
+from rewards.cli.epochs import open_vault_lazily
 from rewards.cli.options import AsJson, Data, Deployment, Genesis, Inputs, Policies
 from rewards.errors import UsageError
 
@@ -49,9 +51,9 @@ def _open_queue(
     from rewards.jobs.correct import CorrectionQueue
     from rewards.jobs.settings import load_settings
 
-    return CorrectionQueue(
-        load_settings(data=data, inputs=inputs, policies=policies, genesis=genesis, deployment=deployment)
-    )
+    settings = load_settings(data=data, inputs=inputs, policies=policies, genesis=genesis, deployment=deployment)
+    is_connected = settings.deployment is not None and settings.rpc_url is not None
+    return CorrectionQueue(settings, partial(open_vault_lazily, settings) if is_connected else None)
 
 
 @app.command()
@@ -84,11 +86,16 @@ def add(
     from rewards.jobs.correct import read_correction
     from rewards.units import POOL_NAMES
 
+    if typed_data and signature is not None:
+        raise UsageError(
+            "--typed-data and --signature are given together; print what is signed, or add what was signed"
+        )
     queue = _open_queue(data, inputs, policies, genesis, deployment)
     number = queue.next_epoch() if epoch is None else epoch
     pools = {name: pool_number for pool_number, name in POOL_NAMES.items()}
     correction = read_correction(number, pools[pool.value], account, _parse_change(amount), reason)
     if typed_data:
+        queue.check(correction)
         print_json(correction.to_typed_data(queue.domain))
         return
     added = _add(queue, correction, signature)
@@ -115,7 +122,7 @@ def list_corrections(
     deployment: Deployment = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every correction that waits, is refused, entered an epoch, or came too late for its own."""
+    """Every correction that waits, is refused, entered an epoch, or came too late for its own, as far as known."""
     queue = _open_queue(data, inputs, policies, genesis, deployment)
     listed = queue.list_all()
     if as_json:
@@ -167,13 +174,23 @@ def remove(
     deployment: Deployment = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take back a correction that has not entered an epoch."""
+    """Take a correction out of the inputs; one that entered an epoch stays in what is sealed."""
     queue = _open_queue(data, inputs, policies, genesis, deployment)
     removed = queue.remove(correction)
     if as_json:
         print_json(_describe(removed))
     else:
-        print_lines([f"correction {removed.id} of epoch {removed.record.epoch} is removed from {queue.path}"])
+        epoch = removed.record.epoch
+        print_lines([f"correction {removed.id} of epoch {epoch} is removed from {queue.path}", *_tell_kept(removed)])
+
+
+def _tell_kept(removed: "ListedCorrection") -> list[str]:
+    if removed.state != "entered":
+        return []
+    epoch = removed.record.epoch
+    return [
+        f"  epoch {epoch} stays as it is sealed; only where the chain revoked it, the next run computes it without this"
+    ]
 
 
 def _describe(one: "ListedCorrection") -> dict[str, Any]:

@@ -152,4 +152,14 @@ def describe_verdict(verdict: "Verdict") -> dict[str, Any]:
         "manifest": verdict.manifest or None,
         "root": "0x" + verdict.root.hex() if verdict.root else None,
         "checks": [{"name": check.name, "problem": check.problem} for check in verdict.checks],
+        "overrides": [dict(one) for one in verdict.overrides],
     }
+
+
+def tell_overrides(verdict: "Verdict") -> list[str]:
+    """A line for each override of a manifest; one of another form is a failed check."""
+    return [
+        f"· {one.get('gate')} overridden: {one.get('reason')} ({one.get('message')}: expected {one.get('expected')}, "
+        f"observed {one.get('observed')})"
+        for one in verdict.overrides
+    ]

@@ -15,6 +15,7 @@ from rewards.cli.epoch_answers import (
     describe_verdict,
     print_outcome,
     print_status,
+    tell_overrides,
 )
 from rewards.cli.failures import Failure, Unfinished, describe_finding, finding_line, report_failure, report_note
 from rewards.cli.options import (
@@ -192,6 +193,7 @@ def verify(
         print_lines(
             f"{'✗' if c.problem else '✓'} {c.name}{f': {c.problem}' if c.problem else ''}" for c in verdict.checks
         )
+        print_lines(tell_overrides(verdict))
     if not verdict.agrees:
         wrong = sum(1 for check in verdict.checks if check.problem)
         _end_in_disagreement(

@@ -6,7 +6,7 @@ import typer
 
 from rewards.cli.answers import describe_receipt, print_json, print_lines, state_amounts
 from rewards.cli.epochs import ask_chain, print_findings
-from rewards.cli.failures import Unfinished
+from rewards.cli.failures import Unfinished, describe_finding, finding_line
 from rewards.cli.options import (
     Account,
     AsJson,
@@ -161,6 +161,7 @@ def _print_chain_outcome(outcome: "ChainOutcome", deed: str, safe: "Address | No
         known |= {"manifest": record.manifest_hash.hex(), "activates_at": activates}
         known |= {"attestations_missing": record.attestations_missing, "sent": describe_receipt(receipt)}
         known |= {"totals": state_amounts(provider=record.provider_total, user=record.user_total)}
+        known |= {"findings": [describe_finding(f) for f in outcome.findings]}
         print_json(known)
         return
     missing = record.attestations_missing
@@ -169,6 +170,7 @@ def _print_chain_outcome(outcome: "ChainOutcome", deed: str, safe: "Address | No
         [
             f"epoch {record.epoch} {deed}: root 0x{record.root.hex()}, {record.status}",
             f"  {_describe_deed(receipt, safe)}; {then}",
+            *(f"  note: {finding_line(f)}" for f in outcome.findings),
         ]
     )
 

@@ -34,7 +34,9 @@ def attest_epoch(
     with workspace.locked():
         record = require_published(vault, number)
         _require_previous(workspace, vault, number - 1)
+        _forget_revoked(workspace, vault, number)
         prepared = prepare_epoch(workspace, settings, number, StageClock(on_stage))
+        workspace.ledger.record_findings(number, "seal", prepared.findings, now())
         refuse(f"attesting epoch {number}", prepared.findings, _advise_overriding(prepared.findings))
         manifest = prepared.manifest
         _compare(workspace, manifest, record)
@@ -49,7 +51,20 @@ def attest_epoch(
             lambda block: is_attested(vault, number, publication, author.address, block),
             lambda: _require_same(vault, manifest),
         )
-        return ChainOutcome(require_published(vault, number), receipt)
+        return ChainOutcome(require_published(vault, number), receipt, prepared.findings)
+
+
+def _forget_revoked(workspace: Workspace, vault: Vault, number: int) -> None:
+    """Drop the overrides of a copy that the chain revoked: what was judged then is to be judged again."""
+    held = _find_held(workspace, number)
+    if held is not None and bytes.fromhex(held) in vault.revoked_manifests(number, vault.final_block().number):
+        workspace.ledger.store_overrides(number, (), now())
+
+
+def _find_held(workspace: Workspace, number: int) -> str | None:
+    """The manifest's digest of the attester's own copy."""
+    held = {e.number: e.manifest for e in workspace.ledger.sealed()}.get(number)
+    return workspace.store.read(number).manifest.digest if held is None and workspace.store.has(number) else held
 
 
 def _require_previous(workspace: Workspace, vault: Vault, number: int) -> None:
@@ -105,7 +120,7 @@ def _advise_disagreeing(manifest: Manifest, record: RootRecord) -> str:
     if record.status != "pending":
         stop = f"have the guardian pause claims: it is {record.status}, and no root can be revoked once it is active"
     if (record.root, record.provider_total, record.user_total) != (manifest.root, *totals):
-        return f"and {stop}"
+        return f"and {stop}, unless your inputs lack what the publisher's have, such as a record of corrections.json"
     recorded = ", ".join(sorted({one["gate"] for one in manifest.overrides})) or "none"
     return (
         f"before you have read the published manifest.json; the money agrees, and overrides here are of {recorded}: "
@@ -134,14 +149,12 @@ def _keep_copy(workspace: Workspace, vault: Vault, prepared: Prepared) -> None:
     """Seal the attester's own copy, on which its next epoch builds; one that the chain revoked is withdrawn first."""
     manifest = prepared.manifest
     number = manifest.epoch.number
-    held = {e.number: e.manifest for e in workspace.ledger.sealed()}.get(number)
-    placed = workspace.store.has(number)
-    if held == manifest.digest and placed:
+    sealed = any(e.number == number for e in workspace.ledger.sealed())
+    held = _find_held(workspace, number)
+    if sealed and held == manifest.digest and workspace.store.has(number):
         return
-    if held is None and placed:
-        held = workspace.store.read(number).manifest.digest
-    if held not in (None, manifest.digest):
-        if bytes.fromhex(str(held)) not in vault.revoked_manifests(number, vault.final_block().number):
+    if held is not None and held != manifest.digest:
+        if bytes.fromhex(held) not in vault.revoked_manifests(number, vault.final_block().number):
             raise Disagreement(
                 f"epoch {number} here is {held}, recomputed and on chain it is {manifest.digest}, and no final block "
                 "revokes the former; run again when its revocation is final, or look for who changed the folder"

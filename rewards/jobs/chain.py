@@ -60,9 +60,10 @@ def open_signer(settings: Settings, role: Role) -> Signer:
     if source == "keystore":
         return _open_keystore(settings, role, getattr(settings, f"{role}_keystore"))
     name = f"REWARDS_{role.upper()}"
+    at_kms = f", {name}_KMS_KEY" if f"{role}_kms_key" in Settings.model_fields else ""
     raise UsageError(
         f"no key of the {role} is configured; set {name}_KEYSTORE (with REWARDS_KEYSTORE_PASSWORD or "
-        f"REWARDS_KEYSTORE_PASSWORD_FILE), {name}_KMS_KEY or {name}_KEY"
+        f"REWARDS_KEYSTORE_PASSWORD_FILE){at_kms} or {name}_KEY"
     )
 
 

@@ -1,6 +1,7 @@
 """Corrections on their way: signed, kept with the inputs until their epoch is sealed, listed, taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +17,17 @@ from rewards.corrections import (
     Records,
     SignedCorrection,
     check_corrections,
+    check_unsigned,
     decode_records,
     encode_records,
     list_records,
 )
-from rewards.errors import Finding, UsageError, refuse
+from rewards.errors import ChainError, Finding, InputError, UsageError, refuse
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
-from rewards.policy import DatedPolicy, policy_for
+from rewards.ledger.lock import hold_lock
+from rewards.policy import CorrectionRules, DatedPolicy, policy_for
+from rewards.ports import VaultReader
 from rewards.sources.folder import InputFolder, read_policies
 from rewards.typed_data import SIGNATURE_BYTES, Domain, recover_signer
 
@@ -36,8 +40,8 @@ SHORTEST_ID = 10
 
 @dataclass(frozen=True)
 class ListedCorrection:
-    """A correction and where it stands: waiting, refused (`problem` says why), entered, or missed (its epoch was sealed
-    without it)."""
+    """A correction and where it stands: waiting, refused (`problem` says why), entered, missed (its epoch was sealed
+    without it), or unknown (that epoch's bundle is not here)."""
 
     id: str
     record: SignedCorrection
@@ -48,9 +52,9 @@ class ListedCorrection:
 class CorrectionQueue:
     """The corrections of one network: those that wait in its folder of inputs, and those in its sealed epochs."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, open_vault: Callable[[], VaultReader] | None = None) -> None:
         """Raises UsageError where no inputs are named, or the deployment is not the one that the epochs here are bound
-        to."""
+        to. The Vault is opened where it is asked what it revoked."""
         if settings.inputs is None:
             raise UsageError("no folder of inputs is named; give --inputs or set REWARDS_INPUTS")
         self.settings = settings
@@ -59,27 +63,48 @@ class CorrectionQueue:
         deployment = read_deployment(settings.deployment) if settings.deployment else None
         self.domain = Domain(deployment.chain_id, deployment.vault) if deployment else None
         self._first = deployment.first_epoch if deployment else 0
+        self._open_vault = open_vault
         self._folder = InputFolder(settings.inputs)
         self._check_binding()
 
     def _check_binding(self) -> None:
-        placed = self.workspace.sealed_bundles()[-1:]
-        chain = placed[0].manifest.chain if placed else None
+        newest = self.workspace.store.numbers()[-1:]
+        if not newest:
+            return
+        chain = self.workspace.store.read(newest[0]).manifest.chain
         bound = chain.domain if chain else None
-        if placed and bound != self.domain:
+        if bound != self.domain:
             raise UsageError(
-                f"epoch {placed[0].manifest.epoch.number} here is bound to {bound or 'no chain'}, corrections would be "
+                f"epoch {newest[0]} here is bound to {bound or 'no chain'}, corrections would be "
                 f"signed for {self.domain or 'no chain'}; give its --deployment, or none"
             )
 
     def next_epoch(self) -> int:
-        """The first epoch that is not sealed here."""
-        return max((epoch.number + 1 for epoch in self.workspace.ledger.sealed()), default=self._first)
+        """The first epoch that is not sealed here. A bundle counts also where the ledger was lost."""
+        known = [*self.workspace.store.numbers(), *(epoch.number for epoch in self.workspace.ledger.sealed())]
+        return max(known, default=self._first - 1) + 1
+
+    @cached_property
+    def _reopened(self) -> int | None:
+        """The sealed epoch that the next run computes again, with every later one: the Vault revoked it for good."""
+        return None if self._open_vault is None else self.workspace.find_revoked(self._open_vault())
+
+    def _is_open(self, epoch: int) -> bool:
+        """Whether a run to come computes the epoch; asks the Vault only about a sealed one."""
+        return epoch >= self.next_epoch() or (self._reopened is not None and epoch >= self._reopened)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else runs here, and nobody else writes the file, be it for another data folder."""
+        if not self.path.parent.is_dir():
+            raise InputError(f"no folder {self.path.parent}; give --inputs or set REWARDS_INPUTS")
+        with self.workspace.locked(), hold_lock(self.path.with_name(f".{FILE}.lock")):
+            yield
 
     def add(self, correction: Correction, signer: "DigestSigner | bytes") -> ListedCorrection:
         """Sign a correction, or take the signature that was made elsewhere, and keep it, durably. Raises UsageError for
         an epoch that is sealed and for a signature that is none, GateRefused where the night would refuse it."""
-        with self.workspace.locked():
+        with self._locked():
             self._require_open(correction.epoch)
             record = self._sign(correction, signer)
             # A copy of the same content goes: its signature may be damaged.
@@ -89,14 +114,23 @@ class CorrectionQueue:
             self._write(records)
         return ListedCorrection(record.identify(self.domain), record, "waiting", None)
 
+    def check(self, correction: Correction) -> None:
+        """Raise UsageError or GateRefused where `add` would, but for the signature."""
+        self._require_open(correction.epoch)
+        others = [record for record in self._folder.corrections() if record.epoch == correction.epoch]
+        rules = self._rules(correction.epoch)
+        refuse("adding a correction", check_unsigned(correction, others, self._accounts, self.domain, rules))
+
     def _write(self, records: Records) -> None:
         content = encode_records(records)
         decode_records(content, str(self.path))  # a file beyond its limits would stop the night
         write_file(self.path, content)
 
     def _require_open(self, epoch: int) -> None:
-        if epoch < (first := self.next_epoch()):
-            raise UsageError(f"epoch {epoch} is sealed or before the first; give --epoch {first} or a later one")
+        if not self._is_open(epoch):
+            raise UsageError(
+                f"epoch {epoch} is sealed or before the first; give --epoch {self.next_epoch()} or a later one"
+            )
 
     def _sign(self, correction: Correction, signer: "DigestSigner | bytes") -> SignedCorrection:
         digest = correction.digest(self.domain)
@@ -110,16 +144,20 @@ class CorrectionQueue:
 
     def _check(self, records: Records, epoch: int) -> list[Finding]:
         """What the night will say, but for the Vault's limits, which it reads of the chain."""
-        policy = policy_for(self._policies, self.settings.calendar.epoch(epoch).start.date()).policy
-        return check_corrections(records, epoch, self._accounts, self.domain, policy.corrections, None)
+        return check_corrections(records, epoch, self._accounts, self.domain, self._rules(epoch), None)
+
+    def _rules(self, epoch: int) -> CorrectionRules:
+        start = self.settings.calendar.epoch(epoch).start
+        return policy_for(self._policies, start.date()).policy.corrections
 
     @cached_property
     def _policies(self) -> list[DatedPolicy]:
         return read_policies(self.settings.policies)
 
     @cached_property
-    def _accounts(self) -> frozenset[str]:
-        return frozenset(self._folder.accounts()["account_id"].to_list())
+    def _accounts(self) -> Mapping[str, str]:
+        """The kind of each."""
+        return dict(self._folder.accounts().select("account_id", "kind").rows())
 
     def list_all(self) -> list[ListedCorrection]:
         """Every correction that waits or entered, by epoch."""
@@ -136,24 +174,43 @@ class CorrectionQueue:
         return sorted(listed, key=lambda one: (one.record.content, one.record.signer, one.record.signature))
 
     def _judge(self, records: Records, epoch: int) -> list[ListedCorrection]:
-        """Where records of one epoch stand that did not enter; a fault of all together is a fault of each."""
-        problems: dict[SignedCorrection, Sequence[Finding]] = {}
-        if epoch >= (first := self.next_epoch()):
-            problems = {record: self._check([record], epoch) for record in records}
-            together = self._check([record for record in records if not problems[record]], epoch)
-            problems = {record: found or together for record, found in problems.items()}
-        missed = f"epoch {epoch} was sealed without it; sign it for epoch {first} or a later one"
+        """Where records of one epoch stand that are in no bundle here; a fault of all together is a fault of each."""
+        closed = self._find_closed(epoch)
+        problems = dict.fromkeys(records, closed[1]) if closed else self._find_problems(records, epoch)
         listed = []
-        for record in records:
-            found = problems.get(record, ())
-            state = "missed" if epoch < first else "refused" if found else "waiting"
-            problem = missed if epoch < first else str(found[0]) if found else None
+        for record, problem in problems.items():
+            state = closed[0] if closed else "refused" if problem else "waiting"
             listed.append(ListedCorrection(record.identify(self.domain), record, state, problem))
         return listed
 
+    def _find_closed(self, epoch: int) -> tuple[str, str] | None:
+        """State and problem of such records where no run to come computes their epoch."""
+        try:
+            if self._is_open(epoch):
+                return None
+        except ChainError as error:
+            return "unknown", f"whether the Vault revoked epoch {epoch} is not known: {error}"
+        if not self.workspace.store.has(epoch):
+            return (
+                "unknown",
+                f"the bundle of epoch {epoch} is not here; do not sign it again before you have looked there",
+            )
+        return "missed", f"epoch {epoch} was sealed without it; sign it for epoch {self.next_epoch()} or a later one"
+
+    def _find_problems(self, records: Records, epoch: int) -> Mapping[SignedCorrection, str | None]:
+        """Why the night would refuse each."""
+        try:
+            self._rules(epoch)
+        except UsageError as error:  # no policy rules such an epoch, or it is beyond all dates
+            return dict.fromkeys(records, str(error))
+        alone = {record: self._check([record], epoch) for record in records}
+        together = self._check([record for record in records if not alone[record]], epoch)
+        return {record: next((str(f) for f in (*found, *together)), None) for record, found in alone.items()}
+
     def remove(self, given: str) -> ListedCorrection:
-        """Take back one that has not entered, by its id or a beginning of it that no other has; UsageError otherwise."""
-        with self.workspace.locked():
+        """Take one out of the file, by its id or a beginning of it that no other has. One that entered stays in what is
+        sealed. UsageError for none, and while it is not known whether it entered."""
+        with self._locked():
             found = [one for one in self.list_all() if one.id.startswith(given.lower())]
             names = {one.id for one in found}
             if len(given) < SHORTEST_ID or len(names) != 1:
@@ -161,12 +218,19 @@ class CorrectionQueue:
                     f"{given!r} names {len(names)} corrections; give an id that `rewards correct list` shows, or the first "
                     f"{SHORTEST_ID} characters of it or more"
                 )
-            if found[0].state == "entered":
+            record, kept = found[0].record, self._folder.corrections()
+            sealed = {epoch.number for epoch in self.workspace.ledger.sealed()}
+            if record.epoch in sealed and not self.workspace.store.has(record.epoch):
                 raise UsageError(
-                    f"{found[0].id} entered epoch {found[0].record.epoch}, which is sealed; only another correction "
-                    "can change that"
+                    f"{found[0].id} may have entered epoch {record.epoch}, which is sealed and whose bundle is not here; "
+                    "restore it, or run that epoch again"
                 )
-            left = [r for r in self._folder.corrections() if r.content != found[0].record.content]
+            left = [r for r in kept if r.content != record.content]
+            if len(left) == len(kept):
+                raise UsageError(
+                    f"{found[0].id} entered epoch {record.epoch} and is not in {self.path}; only another correction can "
+                    "change what it did"
+                )
             self._write(left)
         return found[0]
 

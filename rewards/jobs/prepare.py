@@ -15,7 +15,7 @@ from rewards import gates
 from rewards.agreement import check_reference
 from rewards.bundles.store import encode_corrections, encode_frame, encode_parquet
 from rewards.compute import compute_epoch
-from rewards.corrections import Records, check_corrections, list_records, tabulate_records
+from rewards.corrections import SHOWN, Records, check_corrections, list_records, tabulate_records
 from rewards.distribution import add_wallets
 from rewards.epoch import Calendar, Epoch
 from rewards.errors import Disagreement, Finding, InputError, UsageError
@@ -260,26 +260,30 @@ def _take_corrections(
     """The epoch's corrections and what the gate says of them. Where one is refused, none is computed with."""
     records = folder.corrections()
     ours = [record for record in records if record.epoch == number]
-    known = frozenset(accounts["account_id"].to_list()) if ours else frozenset()
+    kinds = dict(accounts.select("account_id", "kind").rows()) if ours else {}
     domain, limits = (facts.domain, facts.limits) if facts else (None, None)
-    findings = check_corrections(ours, number, known, domain, policy.corrections, limits)
+    findings = check_corrections(ours, number, kinds, domain, policy.corrections, limits)
     taken = () if findings else ours
     return tabulate_records(taken), [*findings, *_note_missed(workspace, records, number)]
 
 
 def _note_missed(workspace: Workspace, records: Records, number: int) -> list[Finding]:
     """Notes on corrections that name an epoch which was sealed without them: they never enter."""
-    notes = []
+    late: list[tuple[int, str, str]] = []
     for epoch in sorted({record.epoch for record in records if record.epoch < number}):
         if not workspace.store.has(epoch):  # of an earlier Vault, or archived
             continue
         entered = {record.content for record in list_records(workspace.store.read(epoch).corrections())}
         missed = sorted({r.content for r in records if r.epoch == epoch} - entered)
-        notes += [
-            Finding("correction", f"a correction of {account!r} came after its epoch was sealed; sign it for a later one",
-                    f"an epoch from {number} on", f"{epoch}: {reason}", refuses=False)
-            for _, _, account, reason, _ in missed
-        ]  # fmt: skip
+        late += [(epoch, account, reason) for _, _, account, reason, _ in missed]
+    notes = [
+        Finding("correction", f"a correction of {account!r} came after its epoch was sealed; sign it for a later one",
+                f"an epoch from {number} on", f"{epoch}: {reason}", refuses=False)
+        for epoch, account, reason in late[:SHOWN]
+    ]  # fmt: skip
+    if len(late) > SHOWN:
+        message = f"{len(late) - SHOWN} more corrections came after their epochs were sealed"
+        notes.append(Finding("correction", message, "none", str(len(late)), refuses=False))
     return notes
 
 

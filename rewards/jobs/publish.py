@@ -26,10 +26,12 @@ MOVERS = 10
 
 @dataclass(frozen=True)
 class ChainOutcome:
-    """What a step on the chain came to: the root's record, and the receipt, or null when it had been done before."""
+    """What a step on the chain came to: the root's record, the receipt, or null when it had been done before, and what an
+    attester's gates noted."""
 
     record: RootRecord
     receipt: Receipt | None
+    findings: Sequence[Finding] = ()
 
 
 def publish_epoch(workspace: Workspace, number: int, vault: Vault, author: Author, again: bool = False) -> ChainOutcome:

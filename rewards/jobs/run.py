@@ -1,16 +1,18 @@
 """Close epochs: prepare, stage, seal, rename into place. Resumable at every step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rewards.bundles.store import Bundle
-from rewards.errors import Disagreement, Finding, UsageError, refuse
+from rewards.errors import Disagreement, Finding, InputError, UsageError, refuse
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
 from rewards.jobs.workspace import Workspace, now
 from rewards.judgement import note_unrecorded
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
+from rewards.policy import policy_for
+from rewards.sources.folder import read_policies
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,34 @@ def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: 
             )
         check_binding(bundle.manifest, settings.vault)
         return EpochOutcome(bundle, True, note_unrecorded(settings.overrides, bundle.manifest.overrides), {})
+    _require_volumes(workspace, settings, number)
+    notes: list[Finding] = []
+    if number in sealed:  # a run died before the bundle was in place: it is that run's overrides that were sealed
+        notes = note_unrecorded(settings.overrides, workspace.ledger.overrides(number))
+        settings = replace(settings, overrides={})
     prepared = prepare_epoch(workspace, settings, number, clock)
-    workspace.ledger.record_findings(number, "seal", prepared.findings, now())
-    refuse(f"sealing epoch {number}", prepared.findings)
+    # Before anything that is stored of the sealed epoch is replaced.
+    workspace.ledger.require_same(describe_sealed(prepared.manifest))
+    findings = [*prepared.findings, *notes]
+    workspace.ledger.record_findings(number, "seal", findings, now())
+    refuse(f"sealing epoch {number}", findings)
     clock("seal")
     bundle = seal_prepared(workspace, prepared)
     clock.stop()
-    return EpochOutcome(bundle, False, prepared.findings, clock.seconds)
+    return EpochOutcome(bundle, False, findings, clock.seconds)
+
+
+def _require_volumes(workspace: Workspace, settings: RunSettings, number: int) -> None:
+    """Raise InputError where a bundle was sealed here and is gone that the gate `volume` looks at: to move it away would
+    pass the gate in silence. The one of the epoch before is asked for by whoever reads it."""
+    start = settings.calendar.epoch(number).start.date()
+    known = policy_for(read_policies(settings.policies), start).policy.volume.epochs
+    for earlier in (epoch.number for epoch in workspace.ledger.sealed()):
+        if number - known <= earlier < number - 1 and not workspace.store.has(earlier):
+            raise InputError(
+                f"the bundle of epoch {earlier} is missing under {workspace.data}, and epoch {number} is judged by it; "
+                f"restore it, or run epoch {earlier} again"
+            )
 
 
 def seal_prepared(workspace: Workspace, prepared: Prepared) -> Bundle:

@@ -1,6 +1,6 @@
 """Recompute an epoch from its published files and the ones before it, offline, and compare everything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rewards.compute import compute_epoch
 from rewards.corrections import check_corrections, list_records
 from rewards.errors import Disagreement, RewardsError
 from rewards.jobs.judgement import ask_judgement
-from rewards.judgement import check_overrides
+from rewards.judgement import Override, check_overrides
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
 from rewards.policy import Policy, parse_policy
@@ -45,12 +45,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What verifying an epoch came to; it agrees when no check has a problem."""
+    """What verifying an epoch came to; it agrees when no check has a problem. `overrides` are the manifest's."""
 
     epoch: int
     manifest: str
     root: bytes
     checks: tuple[Check, ...]
+    overrides: Sequence[Override] = ()
 
     @property
     def agrees(self) -> bool:
@@ -80,7 +81,7 @@ def verify_epoch(
     ]
     if checks[0].problem is None:
         checks += _recompute(store, bundle, on_stage)
-    return Verdict(number, manifest.digest, manifest.root, tuple(checks))
+    return Verdict(number, manifest.digest, manifest.root, tuple(checks), manifest.overrides)
 
 
 def _try(name: str, step: Callable[[], object]) -> Check:
@@ -245,9 +246,9 @@ def _check_judgement(
 
 def _check_corrections(manifest: Manifest, inputs: EpochInputs, policy: Policy) -> Check:
     """Every correction is signed for this epoch, chain and Vault by one whom the bundle's policy names."""
-    records, accounts = list_records(inputs.corrections), frozenset(inputs.accounts["account_id"].to_list())
+    records, kinds = list_records(inputs.corrections), dict(inputs.accounts.select("account_id", "kind").rows())
     domain, rules = manifest.chain.domain if manifest.chain else None, policy.corrections
-    findings = check_corrections(records, manifest.epoch.number, accounts, domain, rules, inputs.limits)
+    findings = check_corrections(records, manifest.epoch.number, kinds, domain, rules, inputs.limits)
     return Check("corrections", str(findings[0]) if findings else None)
 
 

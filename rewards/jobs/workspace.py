@@ -86,13 +86,19 @@ class Workspace:
     def withdraw_revoked(self, vault: VaultReader | None) -> None:
         """Withdraw the first sealed epoch that the chain revoked and does not hold again, and every later one, once that
         is final; also where another root of it is live by now, which was published elsewhere."""
-        if vault is None:
-            return
+        number = None if vault is None else self.find_revoked(vault)
+        if vault is not None and number is not None:
+            self.withdraw(number, vault)
+
+    def find_revoked(self, vault: VaultReader) -> int | None:
+        """The first sealed epoch that `withdraw_revoked` would withdraw; None without one."""
         settled = self._find_settled(vault)
-        for epoch in self.ledger.sealed():
-            if not _is_of(settled.get(epoch.number), epoch) and _is_revoked(vault, epoch):
-                self.withdraw(epoch.number, vault)
-                return
+        numbers = (
+            epoch.number
+            for epoch in self.ledger.sealed()
+            if not _is_of(settled.get(epoch.number), epoch) and _is_revoked(vault, epoch)
+        )
+        return next(numbers, None)
 
     def _find_settled(self, vault: VaultReader) -> Mapping[int, Publication]:
         return find_settled(HistoryStore(self.data).read(), name_origin(vault.chain_id, vault.address))

@@ -17,7 +17,7 @@ def hold_lock(path: Path, patient: bool = False) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        mend = "remove that link" if path.is_symlink() else "give a --data folder that can be written"
+        mend = "remove that link" if path.is_symlink() else "give a folder that can be written"
         raise StorageError(f"{path} cannot be opened: {error.strerror}; {mend}") from error
     try:
         try:
@@ -28,9 +28,7 @@ def hold_lock(path: Path, patient: bool = False) -> Iterator[None]:
             owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             raise StorageError(f"{path} is held by process {owner}; wait until it ends") from error
         except OSError as error:
-            raise StorageError(
-                f"{path} cannot be locked: {error.strerror}; give a --data folder on a local disk"
-            ) from error
+            raise StorageError(f"{path} cannot be locked: {error.strerror}; give a folder on a local disk") from error
         yield
     finally:
         os.close(handle)

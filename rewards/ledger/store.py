@@ -124,11 +124,7 @@ class Ledger:
         with self.transaction() as connection:
             same = connection.execute("SELECT manifest FROM epochs WHERE number = ?", [epoch.number]).fetchall()
             if same:
-                if same[0][0] != epoch.manifest:
-                    raise Disagreement(
-                        f"epoch {epoch.number} is sealed as {same[0][0]}; computed again it is {epoch.manifest}: "
-                        "inputs, policy or code changed since; restore them, or look for who changed them"
-                    )
+                _require_same(same[0][0], epoch)
                 return
             newest = connection.execute("SELECT number, manifest FROM epochs ORDER BY number DESC LIMIT 1").fetchall()
             number, found = newest[0] if newest else (epoch.number - 1, None)
@@ -140,6 +136,12 @@ class Ledger:
                     f"epoch {epoch.number} builds on {epoch.previous}; {newest_one}; run the epochs in order"
                 )
             _insert(connection, epoch, now)
+
+    def require_same(self, epoch: SealedEpoch) -> None:
+        """Raise Disagreement when another result of this epoch is sealed."""
+        for one in self.sealed():
+            if one.number == epoch.number:
+                _require_same(one.manifest, epoch)
 
     def adopt(self, epoch: SealedEpoch, now: datetime) -> None:
         """Begin an empty ledger with an epoch that was sealed and checked elsewhere; Disagreement when it is not empty."""
@@ -220,6 +222,14 @@ def _describe_failure(path: Path, error: Exception) -> str:
     if isinstance(error, duckdb.DataError | duckdb.IntegrityError):
         return f"{path} cannot be used: {reason}; nothing was stored, mend the value"
     return f"{path} cannot be used: {reason}; if the file is damaged, move it away and run the epochs again"
+
+
+def _require_same(sealed: str, epoch: SealedEpoch) -> None:
+    if sealed != epoch.manifest:
+        raise Disagreement(
+            f"epoch {epoch.number} is sealed as {sealed}; computed again it is {epoch.manifest}: "
+            "inputs, policy or code changed since; restore them, or look for who changed them"
+        )
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, epoch: SealedEpoch, now: datetime) -> None:

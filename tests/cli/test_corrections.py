@@ -65,7 +65,7 @@ def test_a_correction_waits_enters_and_stays_in_the_list(rewards: Rewards, netwo
     )  # fmt: skip
     assert known["signer"] == CORRECTOR.address
     assert rewards("correct", "list", "--json").document == {"corrections": [known]}
-    assert [p.name for p in network.iterdir() if "corrections" in p.name] == [FILE]
+    assert sorted(p.name for p in network.iterdir() if "corrections" in p.name) == [f".{FILE}.lock", FILE]
 
     run = rewards("run", "--epochs", "1")
     assert run.status == 0, run.err
@@ -151,7 +151,35 @@ def test_keys_that_may_not_sign_or_are_missing(
     monkeypatch.delenv("REWARDS_CORRECTOR_KEY")
     said = _add(rewards, account)
     assert (said.status, "REWARDS_CORRECTOR_KEYSTORE" in said.error) == (2, True)
+    assert "KMS" not in said.error  # no setting of a corrector
     assert not (network / FILE).exists()
+
+
+@pytest.mark.parametrize("name", [n for n in MISUSED if "signature" not in n])
+def test_what_no_night_would_take_is_not_printed_to_be_signed(
+    rewards: Rewards, network: Path, account: str, name: str
+) -> None:
+    changed, status, message = MISUSED[name]
+    options = {"account": account, "amount": "1", "pool": "provider", "reason": "rows lost", **changed}
+    said = rewards("correct", "add", "--typed-data", *(text for k, v in options.items() for text in (f"--{k}", v)))
+    assert (said.status, said.out) == (status, "")
+    assert message in said.error
+
+
+def test_printing_and_adding_are_two_commands(rewards: Rewards, network: Path, account: str) -> None:
+    said = _add(rewards, account, "1", "--typed-data", "--signature", "0x" + "00" * 65)
+    assert (said.status, "--typed-data and --signature are given together" in said.error) == (2, True)
+
+
+def test_what_entered_is_taken_out_of_the_inputs_alone(rewards: Rewards, network: Path, account: str) -> None:
+    known = _add(rewards, account, "0.000001", "--json").document
+    assert rewards("run", "--epochs", "1").status == 0
+    said = rewards("correct", "remove", known["id"])
+    assert said.status == 0
+    assert "epoch 1 stays as it is sealed; only where the chain revoked it" in said.out
+    assert rewards("correct", "list", "--json").document["corrections"][0]["state"] == "entered"
+    assert (network / FILE).read_bytes() == b"[]\n"
+    assert rewards("run", "--epochs", "1").status == 0
 
 
 def test_a_wallet_signs_what_is_printed(rewards: Rewards, network: Path, account: str) -> None:
@@ -258,7 +286,7 @@ def test_a_disk_that_refuses_leaves_the_file_as_it_was(
         said = _add(rewards, account, reason="another")
     assert (said.status, "No space left" in said.error) == (1, True)
     assert (network / FILE).read_bytes() == before
-    assert [p.name for p in network.iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in network.iterdir() if p.name.startswith(".")] == [f".{FILE}.lock"]
 
 
 def test_the_key_is_never_shown(rewards: Rewards, network: Path, account: str) -> None:

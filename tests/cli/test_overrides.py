@@ -37,7 +37,10 @@ def test_a_refusal_is_passed_with_a_reason_and_stays_visible(rewards: Rewards, u
     assert REASON in status.out and "docs/runbook.md#funded" in status.out
     again = rewards(*run, "--override", "funded=another")
     assert again.status == 0 and "sealed before, without this override" in again.out
-    assert rewards("verify", 0, "--data", tmp_path / "data").status == 0
+    verified = rewards("verify", 0, "--data", tmp_path / "data")
+    assert verified.status == 0 and f"· funded overridden: {REASON} (counted fees and deposits disagree" in verified.out
+    document = rewards("verify", 0, "--data", tmp_path / "data", "--json").document
+    assert document["overrides"] == manifest["overrides"]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
 from rewards.bundles.store import BundleStore
-from rewards.errors import Disagreement, GateRefused, UsageError
+from rewards.errors import Disagreement, GateRefused, InputError, UsageError
 from rewards.jobs.attest import attest_epoch
 from rewards.jobs.judgement import read_volumes
 from rewards.jobs.night import bind_run
@@ -20,8 +21,8 @@ from rewards.jobs.run import EpochOutcome, run_epochs
 from rewards.jobs.settings import Settings
 from rewards.jobs.status import read_status
 from rewards.jobs.verify import verify_epoch
-from rewards.jobs.workspace import Workspace
-from rewards.ledger.store import Ledger
+from rewards.jobs.workspace import Workspace, now
+from rewards.ledger.store import OVERRIDE, Ledger
 from rewards.schemas import ALLOCATIONS
 from tests.bundles.forge import CALENDAR, POLICIES, edit_table, reseal, seal_sample, settings_for
 from tests.jobs.test_publish import Crash, Net, _deploy
@@ -125,6 +126,34 @@ def test_an_attester_who_overrides_what_the_publisher_did_not_need_agrees_all_th
     assert net.workspace("attester").store.read(0).manifest.overrides == ()
 
 
+def test_an_attester_judges_again_what_was_revoked_and_published_again(net: Net) -> None:
+    own = net.folder / "own"
+    shutil.copytree(net.inputs, own)
+    path = own / "usage_records" / "2026-01-07.parquet"
+    edit_table(path, lambda f: f.with_columns(fee_cxpt=(pl.col("fee_cxpt") * 2).cast(f.schema["fee_cxpt"])))
+    net = replace(net, inputs=own)
+    _run(net.workspace(), settings_for(own, net.vault), 0, funded=REASON)
+    net.publish()
+    assert _attest(net, 0, funded=REASON).record.attestations_missing == 0
+    net.revoke()
+    _run(net.workspace(), settings_for(own, net.vault), 0, funded=REASON)
+    net.publish(again=True)
+    with pytest.raises(GateRefused, match=r"attesting epoch 0 refused by 1 .*funded"):
+        _attest(net, 0)
+    assert net.vault.root_at(0).attestations_missing == 1
+    assert _attest(net, 0, funded=REASON).record.attestations_missing == 0
+
+
+def test_an_attester_sees_what_the_gates_note(net: Net) -> None:
+    publisher = net.run([0])
+    net.publish()
+    own = net.workspace("attester")
+    found = _attest(net, 0, quality="to be safe").findings
+    assert [f.gate for f in found if "nothing to override" in f.message] == ["quality"]
+    noted = [f for f in own.ledger.findings()[0] if "nothing to override" not in f.message]
+    assert noted == publisher.ledger.findings()[0] != []
+
+
 def test_an_override_is_forgotten_with_the_epoch_that_was_revoked(net: Net) -> None:
     workspace, own = net.workspace(), net.folder / "own"
     shutil.copytree(net.inputs, own)
@@ -182,6 +211,43 @@ def test_a_run_that_was_killed_goes_on_without_being_told_again(
     assert _run(workspace, unfunded, 0).bundle.manifest.overrides != ()
     assert _published(workspace) == _published(calm)
     assert verify_epoch(workspace.data, 0).agrees
+
+
+def test_a_killed_run_goes_on_with_the_override_that_was_sealed_however_it_is_told_again(
+    unfunded: RunSettings, calm: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the epoch were computed with the other reason, to another digest than the sealed one, and never placed."""
+
+    def die(*_: Any) -> None:
+        raise Crash
+
+    workspace = Workspace(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(BundleStore, "place", die)
+        with pytest.raises(Crash):
+            _run(workspace, unfunded, 0, funded=REASON)
+    notes = [f for f in _run(workspace, unfunded, 0, funded=f"{REASON}!").findings if "without this" in f.message]
+    assert [(f.gate, f.observed, f.refuses) for f in notes] == [("funded", f"{REASON}!", False)]
+    assert _published(workspace) == _published(calm)
+    assert [one["reason"] for one in workspace.ledger.overrides(0)] == [REASON]
+
+
+def test_nothing_that_is_stored_of_a_sealed_epoch_is_replaced_by_another_result(
+    unfunded: RunSettings, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> None:
+        raise Crash
+
+    workspace = Workspace(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(BundleStore, "place", die)
+        with pytest.raises(Crash):
+            _run(workspace, unfunded, 0, funded=REASON)
+    before = workspace.ledger.overrides(0), workspace.ledger.findings()
+    with pytest.raises(Disagreement, match="inputs, policy or code changed since"):
+        _run(workspace, settings_for(sample), 0)
+    assert (workspace.ledger.overrides(0), workspace.ledger.findings()) == before
+    assert _run(workspace, unfunded, 0).bundle.manifest.overrides != ()
 
 
 def test_a_stored_override_passes_no_other_finding(
@@ -271,10 +337,20 @@ def test_volume_of_an_epoch_out_of_the_band_is_refused_until_overridden(narrow: 
     assert [(o["message"], o["observed"]) for o in manifest.overrides] == sorted(
         (f.message, f.observed) for f in refused.value.findings
     )
-    assert verify_epoch(workspace.data, 1).agrees
+    verdict = verify_epoch(workspace.data, 1)
+    assert verdict.agrees and verdict.overrides == manifest.overrides
+    with duckdb.connect(str(workspace.data / "rewards.duckdb"), read_only=True) as connection:
+        shown = connection.execute("SELECT epoch, gate, reason, message, expected, observed FROM overrides").fetchall()
+    assert shown == [(1, *(one[name] for name in OVERRIDE)) for one in manifest.overrides]
 
     # Who changes what it says is found, and so is who leaves it out.
-    for change in (lambda m: m.update(overrides=[]), lambda m: m["overrides"][0].update(observed="5")):
+    for change in (
+        lambda m: m.update(overrides=[]),
+        lambda m: m["overrides"][0].update(observed="5"),
+        lambda m: m["overrides"].append({**m["overrides"][0], "reason": "another"}),
+        lambda m: m["overrides"].append(m["overrides"][-1]),
+        lambda m: m["overrides"].reverse(),
+    ):
         copy = Workspace(tmp_path / "copy")
         shutil.copytree(workspace.data, copy.data)
         reseal(copy.store.folder(1), {}, change)
@@ -291,10 +367,9 @@ def test_an_epoch_has_the_same_bytes_whatever_is_here_of_the_epochs_before(sampl
     whole, alone, given = Workspace(tmp_path / "whole"), Workspace(tmp_path / "alone"), "deposits come once a day"
     for number in range(3):
         _run(whole, settings, number, funded=given)
-    for path in ("epochs/1", "provenance", "ledger.duckdb"):
-        copy = shutil.copytree if (whole.data / path).is_dir() else shutil.copy
-        (alone.data / path).parent.mkdir(parents=True, exist_ok=True)
-        copy(whole.data / path, alone.data / path)
+    for path in ("epochs/1", "provenance"):  # as an attester begins
+        shutil.copytree(whole.data / path, alone.data / path)
+    alone.ledger.adopt(whole.ledger.sealed()[1], now())
 
     findings = {True: [], False: []}
     for workspace, is_whole in ((whole, True), (alone, False)):
@@ -304,15 +379,32 @@ def test_an_epoch_has_the_same_bytes_whatever_is_here_of_the_epochs_before(sampl
         findings[is_whole] = [f for f in outcome.findings if f.gate == "volume"]
         assert verify_epoch(workspace.data, 2).agrees
     assert _published(alone) == {k: v for k, v in _published(whole).items() if not k.startswith("0/")}
-    [unused] = findings[True]
-    assert "nothing to override" in unused.message
+    [late] = findings[True]
+    assert "sealed before, without this override" in late.message
     note, unused = findings[False]
+    assert "nothing to override" in unused.message
     assert (note.expected, note.observed, note.refuses) == ("2 epochs", "1 epochs", False)
     names = [[c.name for c in verify_epoch(w.data, 2).checks if c.name.startswith("policy")] for w in (whole, alone)]
     assert names == [
         ["policy and concentration, funded, quality, volume"],
         ["policy and concentration, funded, quality"],
     ]
+
+
+def test_a_bundle_that_is_moved_away_does_not_silence_the_gate(sample: Path, tmp_path: Path) -> None:
+    policies = _narrow(tmp_path / "policies", epochs=2, min_epochs=1, low_bp=0, high_bp=10**7)
+    half_days = replace(CALENDAR, length_us=CALENDAR.length_us // 2)
+    settings = replace(settings_for(sample), policies=policies, calendar=half_days)
+    workspace, given = Workspace(tmp_path / "data"), "deposits come once a day"
+    for number in range(2):
+        _run(workspace, settings, number, funded=given)
+    workspace.store.folder(0).rename(tmp_path / "0")
+    with pytest.raises(
+        InputError, match=r"the bundle of epoch 0 is missing under .*, and epoch 2 is judged by it; restore"
+    ):
+        _run(workspace, settings, 2, funded=given)
+    (tmp_path / "0").rename(workspace.store.folder(0))
+    assert [f.message for f in _run(workspace, settings, 2, funded=given).findings if f.gate == "volume"] == []
 
 
 def test_volumes_are_read_back_as_far_as_digests_lead(sample: Path, tmp_path: Path) -> None:

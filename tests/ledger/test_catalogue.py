@@ -3,19 +3,23 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from rewards.corrections import FILE, encode_records
 from rewards.errors import StorageError, UsageError
 from rewards.jobs.workspace import Workspace
 from rewards.ledger import catalogue
 from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.manifest import Manifest
 from rewards.schemas import PUBLISHED
+from rewards.units import SUPPLY
 from tests.bundles.forge import seal_sample
+from tests.signed import sign
 
 Epochs = list[tuple[Manifest, Path]]
 
@@ -37,6 +41,20 @@ def sealed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Worksp
 @pytest.fixture(scope="module")
 def epochs(sealed: Workspace) -> Epochs:
     return [(b.manifest, b.folder) for b in sealed.sealed_bundles()]
+
+
+def test_ten_thousand_corrections_are_filled_in_at_once(tmp_path: Path) -> None:
+    one = sign(3, 1, "ann", 5, "x")
+    records = [one.model_copy(update={"reason": f"r{i}", "amount": str(SUPPLY - i)}) for i in range(10_000)]
+    (tmp_path / FILE).write_bytes(encode_records(records))
+    with duckdb.connect() as connection:
+        begun = time.monotonic()
+        catalogue._fill_corrections(connection, [tmp_path])
+        assert time.monotonic() - begun < 20
+        counted = connection.execute(
+            "SELECT count(*), max(amount), min(reason), max(signer) FROM corrections"
+        ).fetchall()
+    assert counted == [(10_000, SUPPLY, "r0", one.signer)]
 
 
 def _ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
