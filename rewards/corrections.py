@@ -197,16 +197,22 @@ def check_corrections(
     for _, pool, account, reason in doubled:
         message = f"{POOL_NAMES[pool]} {account!r} has two corrections with one reason, {reason!r}; remove one"
         findings.append(Finding("correction", message, "one amount", "two"))
-    limit, total = rules.epoch_limit_cxpt * UNITS_PER_CXPT, sum(abs(content[4]) for content in contents)
-    if contents and total > limit:
-        message = f"the corrections of epoch {epoch} pass the policy's corrections.epoch_limit_cxpt"
-        findings.append(Finding("correction", message, f"at most {limit}", str(total)))
+    findings += find_excess([content[4] for content in contents], epoch, rules)
     for pool in POOLS if limits is not None else ():
         credited = sum(content[4] for content in contents if content[1] == pool and content[4] > 0)
         if limits is not None and credited > limits[pool]:
             message = f"the corrections of epoch {epoch} credit more {POOL_NAMES[pool]} money than the Vault's limit"
             findings.append(Finding("correction", message, f"at most {limits[pool]}", str(credited)))
     return findings
+
+
+def find_excess(amounts: Sequence[int], epoch: int, rules: CorrectionRules) -> list[Finding]:
+    """The finding of corrections of an epoch (base units, signed) that together pass the policy's limit."""
+    limit, total = rules.epoch_limit_cxpt * UNITS_PER_CXPT, sum(map(abs, amounts))
+    if not amounts or total <= limit:
+        return []
+    message = f"the corrections of epoch {epoch} pass the policy's corrections.epoch_limit_cxpt"
+    return [Finding("correction", message, f"at most {limit}", str(total))]
 
 
 def _check_one(

@@ -1,6 +1,6 @@
 """Corrections on their way: signed, kept with the inputs until their epoch is sealed, listed, taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +18,13 @@ from rewards.corrections import (
     check_corrections,
     decode_records,
     encode_records,
+    find_excess,
     list_records,
 )
 from rewards.errors import Finding, UsageError, refuse
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
-from rewards.policy import DatedPolicy, policy_for
+from rewards.policy import CorrectionRules, DatedPolicy, policy_for
 from rewards.sources.folder import InputFolder, read_policies
 from rewards.typed_data import SIGNATURE_BYTES, Domain, recover_signer
 
@@ -59,7 +60,7 @@ class CorrectionQueue:
         deployment = read_deployment(settings.deployment) if settings.deployment else None
         self.domain = Domain(deployment.chain_id, deployment.vault) if deployment else None
         self._first = deployment.first_epoch if deployment else 0
-        self._folder = InputFolder(settings.inputs)
+        self.folder = InputFolder(settings.inputs)
         self._check_binding()
 
     def _check_binding(self) -> None:
@@ -79,22 +80,37 @@ class CorrectionQueue:
     def add(self, correction: Correction, signer: "DigestSigner | bytes") -> ListedCorrection:
         """Sign a correction, or take the signature that was made elsewhere, and keep it, durably. Raises UsageError for
         an epoch that is sealed and for a signature that is none, GateRefused where the night would refuse it."""
+        return self.add_all(correction.epoch, lambda: [correction], signer)[0]
+
+    def add_all(
+        self, epoch: int, choose: Callable[[], Sequence[Correction]], signer: "DigestSigner | bytes"
+    ) -> list[ListedCorrection]:
+        """As `add`, for all corrections of one epoch that are chosen while nobody else may write; all are kept, or
+        none."""
         with self.workspace.locked():
-            self._require_open(correction.epoch)
-            record = self._sign(correction, signer)
-            # A copy of the same content goes: its signature may be damaged.
-            records = [*(r for r in self._folder.corrections() if r.content != record.content), record]
-            ours = [r for r in records if r.epoch == correction.epoch]
-            refuse("adding a correction", self._check(ours, correction.epoch))
-            self._write(records)
-        return ListedCorrection(record.identify(self.domain), record, "waiting", None)
+            self.require_open(epoch)
+            added = [self._sign(correction, signer) for correction in choose()]
+            if added:
+                self._keep(added, epoch)
+        return [ListedCorrection(record.identify(self.domain), record, "waiting", None) for record in added]
+
+    def _keep(self, added: Records, epoch: int) -> None:
+        contents = {record.content for record in added}
+        # A copy of the same content goes: its signature may be damaged.
+        records = [*(r for r in self.folder.corrections() if r.content not in contents), *added]
+        ours = [record for record in records if record.epoch == epoch]
+        refuse(
+            "adding a correction" if len(added) == 1 else f"adding {len(added)} corrections", self._check(ours, epoch)
+        )
+        self._write(records)
 
     def _write(self, records: Records) -> None:
         content = encode_records(records)
         decode_records(content, str(self.path))  # a file beyond its limits would stop the night
         write_file(self.path, content)
 
-    def _require_open(self, epoch: int) -> None:
+    def require_open(self, epoch: int) -> None:
+        """Raise UsageError for an epoch that takes no corrections any more."""
         if epoch < (first := self.next_epoch()):
             raise UsageError(f"epoch {epoch} is sealed or before the first; give --epoch {first} or a later one")
 
@@ -110,16 +126,25 @@ class CorrectionQueue:
 
     def _check(self, records: Records, epoch: int) -> list[Finding]:
         """What the night will say, but for the Vault's limits, which it reads of the chain."""
-        policy = policy_for(self._policies, self.settings.calendar.epoch(epoch).start.date()).policy
-        return check_corrections(records, epoch, self._accounts, self.domain, policy.corrections, None)
+        return check_corrections(records, epoch, self.accounts, self.domain, self._rules(epoch), None)
+
+    def foresee(self, added: Sequence[Correction], epoch: int) -> list[Finding]:
+        """What will be said of corrections of one epoch before they are signed: whether they pass its limit, together with
+        those that wait."""
+        waiting = {record.content for record in self.folder.corrections() if record.epoch == epoch}
+        together = waiting | {correction.content for correction in added}
+        return find_excess([content[4] for content in together], epoch, self._rules(epoch)) if added else []
+
+    def _rules(self, epoch: int) -> CorrectionRules:
+        return policy_for(self._policies, self.settings.calendar.epoch(epoch).start.date()).policy.corrections
 
     @cached_property
     def _policies(self) -> list[DatedPolicy]:
         return read_policies(self.settings.policies)
 
     @cached_property
-    def _accounts(self) -> frozenset[str]:
-        return frozenset(self._folder.accounts()["account_id"].to_list())
+    def accounts(self) -> frozenset[str]:
+        return frozenset(self.folder.accounts()["account_id"].to_list())
 
     def list_all(self) -> list[ListedCorrection]:
         """Every correction that waits or entered, by epoch."""
@@ -130,7 +155,7 @@ class CorrectionQueue:
             records = list_records(bundle.corrections())
             listed += [ListedCorrection(record.identify(domain), record, "entered", None) for record in records]
         entered = {one.record.content for one in listed}
-        waiting = {record for record in self._folder.corrections() if record.content not in entered}
+        waiting = {record for record in self.folder.corrections() if record.content not in entered}
         for epoch in sorted({record.epoch for record in waiting}):
             listed += self._judge([record for record in waiting if record.epoch == epoch], epoch)
         return sorted(listed, key=lambda one: (one.record.content, one.record.signer, one.record.signature))
@@ -166,7 +191,7 @@ class CorrectionQueue:
                     f"{found[0].id} entered epoch {found[0].record.epoch}, which is sealed; only another correction "
                     "can change that"
                 )
-            left = [r for r in self._folder.corrections() if r.content != found[0].record.content]
+            left = [r for r in self.folder.corrections() if r.content != found[0].record.content]
             self._write(left)
         return found[0]
 
