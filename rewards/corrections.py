@@ -221,15 +221,16 @@ def check_corrections(
 
 
 def check_unsigned(
-    correction: Correction,
+    added: Sequence[Correction],
     others: Records,
+    epoch: int,
     kinds: Mapping[str, str],
     domain: Domain | None,
     rules: CorrectionRules,
 ) -> list[Finding]:
-    """What the gate will say of a correction beside others of its epoch, but for its signature."""
-    found = _check_account(correction, kinds, domain)
-    return [*([found] if found else []), *_check_together([*others, correction], correction.epoch, rules, None)]
+    """What the gate will say of corrections beside others of their epoch, but for their signatures."""
+    refused = [found for correction in added if (found := _check_account(correction, kinds, domain))]
+    return [*refused[:SHOWN], *_check_together([*others, *added], epoch, rules, None)]
 
 
 def _check_together(

@@ -239,6 +239,10 @@ class Engine(Protocol):
         """Whether a file of counted ids holds digests as this engine makes them."""
         ...
 
+    def digest_ids(self, request_ids: "pl.Series") -> "pl.DataFrame":
+        """Columns id, id_check: the digests under which this engine's files of counted ids hold these request ids."""
+        ...
+
     def roll_up(
         self,
         usage: Sequence[FeedFile],

@@ -1,4 +1,4 @@
-"""The correct commands: add, list and remove signed corrections."""
+"""The correct commands: add, replay, list and remove signed corrections."""
 
 import re
 from enum import StrEnum
@@ -10,7 +10,21 @@ import typer
 
 from rewards.cli.answers import print_json, print_lines, print_table, single_line, state_amounts
 from rewards.cli.epochs import open_vault_lazily
-from rewards.cli.options import AsJson, Data, Deployment, Genesis, Inputs, Policies
+from rewards.cli.failures import Unfinished
+from rewards.cli.options import (
+    AsJson,
+    Data,
+    Deployment,
+    Engine,
+    Epoch,
+    Genesis,
+    Inputs,
+    Master,
+    Policies,
+    Verbose,
+)
+from rewards.cli.replay_answers import describe_plan, find_refusal, print_plan
+from rewards.cli.stages import Stages
 from rewards.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,12 +60,19 @@ def _parse_signature(text: str) -> bytes:
 
 
 def _open_queue(
-    data: Path | None, inputs: Path | None, policies: Path | None, genesis: str | None, deployment: Path | None
+    data: Path | None,
+    inputs: Path | None,
+    policies: Path | None,
+    genesis: str | None,
+    deployment: Path | None,
+    **more: object,
 ) -> "CorrectionQueue":
     from rewards.jobs.correct import CorrectionQueue
     from rewards.jobs.settings import load_settings
 
-    settings = load_settings(data=data, inputs=inputs, policies=policies, genesis=genesis, deployment=deployment)
+    settings = load_settings(
+        data=data, inputs=inputs, policies=policies, genesis=genesis, deployment=deployment, **more
+    )
     is_connected = settings.deployment is not None and settings.rpc_url is not None
     return CorrectionQueue(settings, partial(open_vault_lazily, settings) if is_connected else None)
 
@@ -111,6 +132,65 @@ def _add(queue: "CorrectionQueue", correction: "Correction", signature: str | No
     from rewards.jobs.chain import open_digest_signer
 
     return queue.add(correction, open_digest_signer(queue.settings, "corrector"))
+
+
+@app.command()
+def replay(
+    epoch: Epoch,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="What was mended; it is published.", show_default=False)],
+    enters: Annotated[
+        int | None,
+        typer.Option(
+            "--epoch",
+            min=0,
+            metavar="N",
+            help="Epoch that the corrections enter; else the next that is not sealed.",
+            show_default=False,
+        ),
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan/--apply", help="Show what would be credited, which is the default, or sign and keep it."),
+    ] = True,
+    inputs: Inputs = None,
+    data: Data = None,
+    genesis: Genesis = None,
+    policies: Policies = None,
+    deployment: Deployment = None,
+    engine: Engine = None,
+    master: Master = None,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count what a sealed epoch quarantined again, by mended inputs; credit what it would have earned.
+
+    Shows a plan; with --apply, one correction for each account that gains is signed and kept. Nobody loses.
+    """
+    from rewards.jobs.engines import check_engine
+    from rewards.jobs.replay import apply_replay, plan_replay
+
+    queue = _open_queue(data, inputs, policies, genesis, deployment, engine=engine, spark_master=master)
+    check_engine(queue.settings.engine)
+    signer = None
+    if not plan:
+        from rewards.jobs.chain import open_digest_signer
+
+        signer = open_digest_signer(queue.settings, "corrector")  # a missing key is told before the long work
+    with Stages(1, verbose) as stages:
+        planned = plan_replay(queue, epoch, reason, enters, stages.report)
+    refusal = find_refusal(planned)
+    added = [] if signer is None or refusal else apply_replay(queue, planned, signer)
+    answer = {**describe_plan(planned), "applied": bool(added), "corrections": [_describe(one) for one in added]}
+    if not as_json:
+        print_plan(planned)
+    if refusal is not None:
+        raise Unfinished(refusal, answer)
+    if as_json:
+        print_json(answer)
+    elif added:
+        print_lines([f"added: {queue.path} has them, signed by {added[0].record.signer}"])
+    elif planned.corrections:
+        print_lines(["add them: the same command with --apply"])
 
 
 @app.command("list")

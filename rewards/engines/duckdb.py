@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from rewards.engines.night import Night
+from rewards.engines.night import Night, digest_ids
 from rewards.engines.readers import count_bytes, find_unreadable, lay_out, one_line, quote
 from rewards.epoch import Epoch
 from rewards.errors import InputError, LimitError, StorageError
@@ -46,6 +46,11 @@ class DuckDBEngine:
         with duckdb.connect() as connection:
             found = connection.execute(f"SELECT key, value FROM parquet_kv_metadata({quote(str(path))})").fetchall()
         return (b"digests", DIGESTS.encode()) in found
+
+    def digest_ids(self, request_ids: pl.Series) -> pl.DataFrame:
+        """See `rewards.ports.Engine.digest_ids`."""
+        with duckdb.connect() as connection:
+            return digest_ids(_Database(connection, self._scratch, self._memory, 0), request_ids)
 
     def roll_up(
         self,

@@ -61,6 +61,7 @@ USAGE_LAYOUT: Mapping[str, str] = {
 _COLUMNS = {"started_at": "started_us", "fee_cxpt": "fee", "ingested_at": "ingested_us"}
 _TEXTS = {"started_at": "started_text", "ingested_at": "ingested_text", "fee_cxpt": "fee_text"}
 _CONTENT = [_COLUMNS.get(n, n) for n in USAGE_COLUMNS if n != "ingested_at"]
+_ID, _ID_CHECK = ("r.request_id",), ("'#' || r.request_id",)
 
 _SUMS = {
     "subject_no": "INT",
@@ -133,6 +134,12 @@ class Database(Protocol):
         ...
 
 
+def digest_ids(database: Database, request_ids: pl.Series) -> pl.DataFrame:
+    """See `rewards.ports.Engine.digest_ids`."""
+    database.load("given", pl.DataFrame({"request_id": request_ids}, schema={"request_id": pl.String}))
+    return database.query(f"SELECT {database.digest(_ID)} AS id, {database.digest(_ID_CHECK)} AS id_check FROM given r")
+
+
 class Night:
     """One roll-up in one database."""
 
@@ -184,8 +191,8 @@ class Night:
                 WHERE {placed} >= {self._epoch.start_us} AND {placed} < {self._epoch.end_us}
             ), said AS (
                 SELECT r.file_no, r.row_number,
-                    CASE WHEN r.request_id <> '' THEN {self._db.digest(["r.request_id"])} END AS id,
-                    {self._db.digest(["'#' || r.request_id"])} AS id_check, {content} AS content,
+                    CASE WHEN r.request_id <> '' THEN {self._db.digest(_ID)} END AS id,
+                    {self._db.digest(_ID_CHECK)} AS id_check, {content} AS content,
                     CAST({quality.first_rule(self._said)} AS SMALLINT) AS rule,
                     CAST({quality.latency_bucket(self._policy)} AS SMALLINT) AS bucket,
                     r.started_us, r.user_id, r.provision_id, r.endpoint_no, r.tier_no, r.fee_e8, r.latency_ms,

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rewards.engines.night import USAGE_LAYOUT, Night
+from rewards.engines.night import USAGE_LAYOUT, Night, digest_ids
 from rewards.engines.readers import (
     Dialect,
     copy_laid_out,
@@ -84,6 +84,14 @@ class SparkEngine:
     def reads_counted(self, path: Path) -> bool:
         """See `rewards.ports.Engine.reads_counted`."""
         return (pq.read_metadata(path).metadata or {}).get(b"digests") == self._digests.encode()
+
+    def digest_ids(self, request_ids: pl.Series) -> pl.DataFrame:
+        """See `rewards.ports.Engine.digest_ids`."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        session = open_session(self._master, self._memory, self._scratch)
+        with tempfile.TemporaryDirectory(prefix="tables-", dir=self._scratch.resolve()) as folder:
+            database = _Database(session, Path(folder), Path(folder) / "none", self._digests, self._memory)
+            return digest_ids(database, request_ids)
 
     def roll_up(
         self,

@@ -1,6 +1,6 @@
 """Corrections on their way: signed, kept with the inputs until their epoch is sealed, listed, taken back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,7 +64,7 @@ class CorrectionQueue:
         self.domain = Domain(deployment.chain_id, deployment.vault) if deployment else None
         self._first = deployment.first_epoch if deployment else 0
         self._open_vault = open_vault
-        self._folder = InputFolder(settings.inputs)
+        self.folder = InputFolder(settings.inputs)
         self._check_binding()
 
     def _check_binding(self) -> None:
@@ -104,29 +104,42 @@ class CorrectionQueue:
     def add(self, correction: Correction, signer: "DigestSigner | bytes") -> ListedCorrection:
         """Sign a correction, or take the signature that was made elsewhere, and keep it, durably. Raises UsageError for
         an epoch that is sealed and for a signature that is none, GateRefused where the night would refuse it."""
+        return self.add_all(correction.epoch, lambda: [correction], signer)[0]
+
+    def add_all(
+        self, epoch: int, choose: Callable[[], Sequence[Correction]], signer: "DigestSigner | bytes"
+    ) -> list[ListedCorrection]:
+        """As `add`, for all corrections of one epoch that are chosen while nobody else may write; all are kept, or
+        none."""
         with self._locked():
-            self._require_open(correction.epoch)
-            record = self._sign(correction, signer)
-            # A copy of the same content goes: its signature may be damaged.
-            records = [*(r for r in self._folder.corrections() if r.content != record.content), record]
-            ours = [r for r in records if r.epoch == correction.epoch]
-            refuse("adding a correction", self._check(ours, correction.epoch))
-            self._write(records)
-        return ListedCorrection(record.identify(self.domain), record, "waiting", None)
+            self.require_open(epoch)
+            added = [self._sign(correction, signer) for correction in choose()]
+            if added:
+                self._keep(added, epoch)
+        return [ListedCorrection(record.identify(self.domain), record, "waiting", None) for record in added]
+
+    def _keep(self, added: Records, epoch: int) -> None:
+        contents = {record.content for record in added}
+        # A copy of the same content goes: its signature may be damaged.
+        records = [*(r for r in self.folder.corrections() if r.content not in contents), *added]
+        ours = [record for record in records if record.epoch == epoch]
+        refuse(
+            "adding a correction" if len(added) == 1 else f"adding {len(added)} corrections", self._check(ours, epoch)
+        )
+        self._write(records)
 
     def check(self, correction: Correction) -> None:
         """Raise UsageError or GateRefused where `add` would, but for the signature."""
-        self._require_open(correction.epoch)
-        others = [record for record in self._folder.corrections() if record.epoch == correction.epoch]
-        rules = self._rules(correction.epoch)
-        refuse("adding a correction", check_unsigned(correction, others, self._accounts, self.domain, rules))
+        self.require_open(correction.epoch)
+        refuse("adding a correction", self.foresee([correction], correction.epoch))
 
     def _write(self, records: Records) -> None:
         content = encode_records(records)
         decode_records(content, str(self.path))  # a file beyond its limits would stop the night
         write_file(self.path, content)
 
-    def _require_open(self, epoch: int) -> None:
+    def require_open(self, epoch: int) -> None:
+        """Raise UsageError for an epoch that takes no corrections any more."""
         if not self._is_open(epoch):
             raise UsageError(
                 f"epoch {epoch} is sealed or before the first; give --epoch {self.next_epoch()} or a later one"
@@ -144,7 +157,12 @@ class CorrectionQueue:
 
     def _check(self, records: Records, epoch: int) -> list[Finding]:
         """What the night will say, but for the Vault's limits, which it reads of the chain."""
-        return check_corrections(records, epoch, self._accounts, self.domain, self._rules(epoch), None)
+        return check_corrections(records, epoch, self.accounts, self.domain, self._rules(epoch), None)
+
+    def foresee(self, added: Sequence[Correction], epoch: int) -> list[Finding]:
+        """What the night will say of corrections of one epoch, together with those that wait, before they are signed."""
+        waiting = [record for record in self.folder.corrections() if record.epoch == epoch]
+        return check_unsigned(added, waiting, epoch, self.accounts, self.domain, self._rules(epoch)) if added else []
 
     def _rules(self, epoch: int) -> CorrectionRules:
         start = self.settings.calendar.epoch(epoch).start
@@ -155,9 +173,9 @@ class CorrectionQueue:
         return read_policies(self.settings.policies)
 
     @cached_property
-    def _accounts(self) -> Mapping[str, str]:
+    def accounts(self) -> Mapping[str, str]:
         """The kind of each."""
-        return dict(self._folder.accounts().select("account_id", "kind").rows())
+        return dict(self.folder.accounts().select("account_id", "kind").rows())
 
     def list_all(self) -> list[ListedCorrection]:
         """Every correction that waits or entered, by epoch."""
@@ -168,7 +186,7 @@ class CorrectionQueue:
             records = list_records(bundle.corrections())
             listed += [ListedCorrection(record.identify(domain), record, "entered", None) for record in records]
         entered = {one.record.content for one in listed}
-        waiting = {record for record in self._folder.corrections() if record.content not in entered}
+        waiting = {record for record in self.folder.corrections() if record.content not in entered}
         for epoch in sorted({record.epoch for record in waiting}):
             listed += self._judge([record for record in waiting if record.epoch == epoch], epoch)
         return sorted(listed, key=lambda one: (one.record.content, one.record.signer, one.record.signature))
@@ -218,7 +236,7 @@ class CorrectionQueue:
                     f"{given!r} names {len(names)} corrections; give an id that `rewards correct list` shows, or the first "
                     f"{SHORTEST_ID} characters of it or more"
                 )
-            record, kept = found[0].record, self._folder.corrections()
+            record, kept = found[0].record, self.folder.corrections()
             sealed = {epoch.number for epoch in self.workspace.ledger.sealed()}
             if record.epoch in sealed and not self.workspace.store.has(record.epoch):
                 raise UsageError(

@@ -1,4 +1,4 @@
-"""correct add, list, remove: what is kept, what is refused with which status, what is shown."""
+"""correct add, replay, list, remove: what is kept, what is refused with which status, what is shown."""
 
 import json
 import shutil
@@ -297,3 +297,124 @@ def test_the_key_is_never_shown(rewards: Rewards, network: Path, account: str) -
     ):
         assert KEY not in said.out + said.err
     assert KEY not in (network / FILE).read_text()
+
+
+# Replays
+
+LATE = "460bf2e5-9074-46d8-b765-d42b9b419837"
+
+
+@pytest.fixture(scope="module")
+def unregistered(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Epoch 0 sealed while a provision with 20 rows was not registered; its inputs since mended."""
+    folder = tmp_path_factory.mktemp("unregistered")
+    shutil.copytree(sample, folder / "inputs")
+    table = folder / "inputs" / "provisions.parquet"
+    whole = pl.read_parquet(table)
+    whole.filter(pl.col("provision_id") != LATE).write_parquet(table)
+    settings = replace(settings_for(folder / "inputs"), policies=write_policies(folder / "policies"))
+    list(run_epochs(Workspace(folder / "data"), settings, [0]))
+    whole.write_parquet(table)
+    return folder
+
+
+@pytest.fixture
+def mended(unregistered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("inputs", "data", "policies"):
+        shutil.copytree(unregistered / name, tmp_path / name)
+        monkeypatch.setenv(f"REWARDS_{name.upper()}", str(tmp_path / name))
+    monkeypatch.setenv("REWARDS_CORRECTOR_KEY", KEY)
+    return tmp_path / "inputs"
+
+
+def _replay(rewards: Rewards, *more: object, epoch: int = 0) -> Said:
+    return rewards("correct", "replay", epoch, "--reason", "registered late", *more)
+
+
+def test_a_replay_is_planned_applied_once_and_paid(
+    rewards: Rewards, mended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REWARDS_CORRECTOR_KEY")
+    shown = _replay(rewards)
+    assert (shown.status, shown.err) == (0, "")
+    assert "unknown_provision" in shown.out and "rows that count now: 19 earning, 1 not earning" in shown.out
+    assert "not taken back" in shown.out and "add them: the same command with --apply" in shown.out
+    assert not (mended / FILE).exists()
+    missing = _replay(rewards, "--apply")
+    assert (missing.status, "REWARDS_CORRECTOR_KEYSTORE" in missing.error) == (2, True)
+
+    monkeypatch.setenv("REWARDS_CORRECTOR_KEY", KEY)
+    plan, done = _replay(rewards, "--json").document, _replay(rewards, "--apply", "--json").document
+    assert (plan["applied"], plan["corrections"], done["applied"]) == (False, [], True)
+    assert {k: v for k, v in plan.items() if k not in ("applied", "corrections")} == {
+        k: v for k, v in done.items() if k not in ("applied", "corrections")
+    }
+    gains = [one for one in plan["accounts"] if one["outcome"] == "to credit"]
+    assert {one["outcome"] for one in plan["accounts"]} == {"to credit", "not taken back"}
+    for one in plan["accounts"]:
+        assert int(one["would_have"]) - int(one["had"]) == int(one["difference"])
+        assert one["credit"] == (one["difference"] if one in gains else "0")
+    signed = [(one["pool"], one["account_id"], one["amount"]) for one in done["corrections"]]
+    assert sorted(signed) == sorted((one["pool"], one["account_id"], one["credit"]) for one in gains)
+    assert {(one["epoch"], one["state"], one["reason"], one["signer"]) for one in done["corrections"]} == {
+        (1, "waiting", "replay of epoch 0: registered late", CORRECTOR.address)
+    }
+    assert rewards("correct", "list", "--json").document["corrections"] == sorted(
+        done["corrections"], key=lambda one: (one["pool"], one["account_id"])
+    )
+
+    again = _replay(rewards, "--apply")
+    assert (again.status, "nothing to credit" in again.out, "credited before" in again.out) == (0, True, True)
+    assert rewards("run", "--epochs", "1").status == 0
+    assert rewards("verify", 1).status == 0
+    assert "nothing to credit" in _replay(rewards, "--apply").out
+    assert KEY not in shown.out + again.out + again.err
+
+
+def test_a_replay_of_an_epoch_where_nothing_was_mended_credits_nothing(rewards: Rewards, network: Path) -> None:
+    for more in ((), ("--apply",)):
+        said = _replay(rewards, *more)
+        assert (said.status, said.err, "nothing to credit" in said.out) == (0, "", True)
+    assert _replay(rewards, "--json").document["accounts"] == []
+    assert not (network / FILE).exists()
+
+
+def test_a_replay_that_cannot_be_is_told_in_one_line(rewards: Rewards, mended: Path) -> None:
+    scores = mended.parent / "data" / "epochs" / "0" / "scores.parquet"
+    for said, status, message in (
+        (_replay(rewards, epoch=7), 2, "epoch 7 is not sealed here"),
+        (_replay(rewards, "--epoch", 0), 2, "epoch 0 is sealed or before the first; give --epoch 1"),
+        (rewards("correct", "replay", 0), 2, "--reason"),
+        (rewards("correct", "replay", 0, "--reason", "a\u202eb"), 2, "reason"),
+        (_replay(rewards, "--genesis", "2026-01-08"), 6, "give the --genesis that it was sealed with"),
+    ):
+        assert (said.status, said.out, message in said.error) == (status, "", True), said.err
+        assert said.error.isprintable()
+    scores.write_bytes(b"")
+    said = _replay(rewards, "--json")
+    assert (said.status, said.document["error"]["kind"]) == (6, "Disagreement")
+    assert "scores.parquet has SHA-256" in said.error
+
+
+def test_a_replay_above_the_limit_is_shown_and_refused(rewards: Rewards, mended: Path, account: str) -> None:
+    keep(mended, sign(1, 1, account, 1000 * 10**18, "all that there is"))
+    before = (mended / FILE).read_bytes()
+    for more in ((), ("--apply",)):
+        said = _replay(rewards, *more)
+        assert (said.status, "to credit" in said.out) == (3, True)
+        assert "epoch_limit_cxpt" in said.err and "docs/runbook.md#correction" in said.err
+    told = _replay(rewards, "--apply", "--json").document
+    assert (told["applied"], told["error"]["exit_code"], len(told["accounts"]) > 20) == (False, 3, True)
+    assert (mended / FILE).read_bytes() == before
+    assert _replay(rewards, "--apply", "--epoch", 2).status == 0
+
+
+def test_a_replay_names_its_stages_and_needs_no_lock_to_plan(rewards: Rewards, mended: Path) -> None:
+    with hold_lock(mended.parent / "data" / ".lock"):
+        planned, applied = _replay(rewards, "--verbose"), _replay(rewards, "--apply")
+    assert planned.status == 0
+    stages = planned.err.splitlines()
+    assert stages[0] == "read the sealed epoch" and stages[-1] == "score and allocate"
+    assert "read epoch 1 again" in stages
+    assert (applied.status, "is held by process" in applied.error) == (1, True)
+    assert not (mended / FILE).exists()

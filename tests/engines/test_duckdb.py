@@ -843,3 +843,12 @@ def test_the_sample_fits_a_model_of_clean_rows_and_the_bad_ones_do_not(tmp_path:
 def test_a_days_end_is_its_last_microsecond_plus_one(tmp_path: Path) -> None:
     file = write_feed(tmp_path, "2026-01-07", [], "parquet", USAGE_SCHEMA)
     assert file.day_end_us == to_micros(GENESIS) + DAY_US
+
+
+def test_ids_are_found_among_the_counted_by_their_digests(night: Night) -> None:
+    found = night.run(feed(night, make_row(), make_row(request_id="s"), make_row(request_id="bad", fee_cxpt=None)))
+    counted = pl.read_parquet(found.counted_ids)
+    for ids, held in ((["r", "other"], 1), (["s", "r", "r"], 2), (["bad"], 0), ([], 0)):
+        digests = night.engine(1).digest_ids(pl.Series(ids, dtype=pl.String))
+        assert digests.columns == ["id", "id_check"]
+        assert counted.join(digests, on=["id", "id_check"], how="semi").height == held

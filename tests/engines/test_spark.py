@@ -288,6 +288,8 @@ def test_a_roll_up_leaves_a_file_of_ids_that_knows_its_engine(night: SparkNight,
     spark, duck = night.engine(1), DuckDBEngine(tmp_path)
     assert [spark.reads_counted(ours), spark.reads_counted(theirs)] == [True, False]
     assert [duck.reads_counted(ours), duck.reads_counted(theirs)] == [False, True]
+    digests = spark.digest_ids(pl.Series(["other", make_row()["request_id"]]))
+    assert pl.read_parquet(ours).join(digests, on=["id", "id_check"], how="semi").height == 1
     left = [path.name for path in (night.folder / "scratch").iterdir() if not path.name.startswith("spark-")]
     assert left == []
 

@@ -22,6 +22,7 @@ from rewards.jobs import chain
 from rewards.jobs.attest import attest_epoch
 from rewards.jobs.correct import CorrectionQueue, read_correction
 from rewards.jobs.prepare import RunSettings
+from rewards.jobs.replay import apply_replay, plan_replay
 from rewards.jobs.run import run_epochs
 from rewards.jobs.settings import Settings
 from rewards.jobs.verify import verify_epoch
@@ -298,6 +299,35 @@ def test_more_credit_than_the_vault_takes_a_night_is_refused_before_sealing(
     with pytest.raises(GateRefused, match="more provider money than the Vault's limit"):
         _bind(nights, vault).run(0)
     assert not nights.workspace.store.has(0)
+
+
+def test_a_replay_of_a_vault_s_epoch_splits_its_pools_and_signs_for_it(nights: Nights, vault: Vault) -> None:
+    late, table = "460bf2e5-9074-46d8-b765-d42b9b419837", nights.inputs / "provisions.parquet"
+    whole = pl.read_parquet(table)
+    table.unlink()
+    whole.filter(pl.col("provision_id") != late).write_parquet(table)
+    bound = _bind(nights, vault)
+    bound.run(0)
+    whole.write_parquet(table)
+    record = nights.workspace.data.with_name("deployment.json")
+    record.write_text(vault.deployment.to_json())
+    data, policies = nights.workspace.data, nights.settings.policies
+    settings = Settings(data=data, inputs=nights.inputs, policies=policies, deployment=record, threads=1)
+    queue = CorrectionQueue(settings)
+    plan = plan_replay(queue, 0, "registered late")
+    (provider,) = [one for one in plan.corrections if one.pool == PROVIDER]
+    owner = whole.filter(provision_id=late)["provider_id"][0]
+    lost = sum(one.change.difference for one in plan.changes if one.change.pool == PROVIDER)
+    # Where the Vault's limit is the pool and no cap cuts, one's gain is what the others would have lost.
+    assert (provider.account_id, bound.workspace.store.read(0).manifest.totals[PROVIDER].pool, lost) == (
+        owner,
+        10**15,
+        0,
+    )
+    for one in apply_replay(queue, plan, CORRECTOR):
+        assert one.record.recover(Domain(vault.chain_id, vault.address)) == CORRECTOR.address
+        assert one.record.recover(None) != CORRECTOR.address
+    assert plan_replay(queue, 0, "again").corrections == []
 
 
 def test_an_account_that_lost_its_wallet_is_credited_in_its_held_amount(nights: Nights, earner: str) -> None:

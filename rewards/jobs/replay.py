@@ -1,0 +1,135 @@
+"""Replay a sealed epoch: count the rows that it quarantined again, by the inputs as they are now, and credit what they
+would have earned by corrections. Whatever was sealed stays as it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rewards.corrections import Correction
+from rewards.errors import Finding, UsageError
+from rewards.jobs.correct import CorrectionQueue, ListedCorrection, read_correction
+from rewards.jobs.prepare import REPEAT_EPOCHS, OnStage
+from rewards.jobs.recount import count_again, order_reasons, read_sealed, require_sealed
+from rewards.replay import Change, add_up_replays, choose_corrections, compare_allocations, find_credit, name_replay
+from rewards.units import PROVIDER
+
+if TYPE_CHECKING:  # eth-account is slow to import, and a plan takes no key
+    from rewards.chain.signers import DigestSigner
+
+
+@dataclass(frozen=True)
+class ReplayedChange:
+    """A change that a replay found, what replays before credited of it, and what is left to credit (base units); an
+    account that is missing can get nothing."""
+
+    change: Change
+    credited_before: int
+    credit: int
+    has_account: bool
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a replay of `epoch`, sealed as `manifest`, comes to: rows by reason that were quarantined then and are now,
+    rows that count now (`earning`, `not_earning`), every change of an amount, the corrections for epoch `enters` and what
+    forbids them.
+    `open_epochs` may still count rows of the replayed one: rows that arrive late."""
+
+    epoch: int
+    manifest: str
+    enters: int
+    reason: str
+    quarantined_then: Mapping[str, int]
+    quarantined_now: Mapping[str, int]
+    earning: int
+    not_earning: int
+    changes: Sequence[ReplayedChange]
+    corrections: Sequence[Correction]
+    findings: Sequence[Finding]
+    open_epochs: Sequence[int]
+
+
+def plan_replay(
+    queue: CorrectionQueue, number: int, text: str, enters: int | None = None, on_stage: OnStage = lambda _: None
+) -> ReplayPlan:
+    """Count epoch `number` again and say what is to be credited; signs and keeps nothing. `text` is why; the corrections
+    enter epoch `enters`, or the next that is not sealed.
+
+    Raises UsageError for an epoch that is not sealed or one that takes no corrections, InputError where the inputs now
+    quarantine more than then or lack what was counted, Disagreement where the bundle is not what was sealed.
+    """
+    reason = name_replay(number, text)
+    enters = queue.next_epoch() if enters is None else enters
+    queue.require_open(enters)
+    read_correction(enters, PROVIDER, "any", 1, reason)  # what cannot be signed is refused before the long work
+    on_stage("read the sealed epoch")
+    sealed = read_sealed(queue, number)
+    inputs, counts = count_again(queue, sealed, on_stage)
+    on_stage("score and allocate")
+    credited, accounts = _add_up_credited(queue, number), queue.accounts
+    changes = compare_allocations(sealed.allocations, sealed.allocate(inputs), credited)
+    corrections = choose_corrections(changes, credited, accounts, enters, reason)
+    _require_new_reason(queue, corrections)
+    return ReplayPlan(
+        epoch=number,
+        manifest=sealed.manifest.digest,
+        enters=enters,
+        reason=reason,
+        quarantined_then=order_reasons(sealed.manifest.counts["quarantined"]),
+        quarantined_now=order_reasons(counts.quarantined),
+        earning=counts.earning,
+        not_earning=sum(counts.not_earning.values()),
+        changes=[
+            ReplayedChange(
+                change=one,
+                credited_before=credited.get((one.pool, one.account_id), 0),
+                credit=find_credit(one, credited) if one.account_id in accounts else 0,
+                has_account=one.account_id in accounts,
+            )
+            for one in changes
+        ],
+        corrections=corrections,
+        findings=queue.foresee(corrections, enters),
+        open_epochs=[e for e in range(number + 1, number + REPEAT_EPOCHS + 1) if e >= queue.next_epoch()],
+    )
+
+
+def apply_replay(queue: CorrectionQueue, plan: ReplayPlan, signer: "DigestSigner") -> list[ListedCorrection]:
+    """Sign the corrections of a plan and keep them with the inputs, all or none. What replays have credited is looked up
+    once more, so that two at the same time credit once. Raises as `CorrectionQueue.add`, and Disagreement where the
+    epoch is no longer the one that was replayed."""
+
+    def choose() -> list[Correction]:
+        require_sealed(queue, plan.epoch, plan.manifest)
+        credited = _add_up_credited(queue, plan.epoch)
+        chosen = choose_corrections(
+            [one.change for one in plan.changes], credited, queue.accounts, plan.enters, plan.reason
+        )
+        _require_new_reason(queue, chosen)
+        return chosen
+
+    return queue.add_all(plan.enters, choose, signer)
+
+
+def _require_new_reason(queue: CorrectionQueue, chosen: Sequence[Correction]) -> None:
+    """One reason stands for one amount; what an earlier replay named so is another amount."""
+    waiting = {record.content[:4] for record in queue.folder.corrections()}
+    for correction in chosen:
+        if correction.content[:4] in waiting:
+            raise UsageError(
+                f"{correction.account_id!r} has a correction of epoch {correction.epoch} for the reason "
+                f"{correction.reason!r} already; give another --reason"
+            )
+
+
+def _add_up_credited(queue: CorrectionQueue, number: int) -> dict[tuple[int, str], int]:
+    """What replays of an epoch credited, be it entered or waiting. UsageError for one that the night would refuse, or whose
+    epoch is not here: whether it is paid nobody knows."""
+    listed = [one for one in queue.list_all() if one.record.reason.startswith(name_replay(number, ""))]
+    for one in listed:
+        if one.state in ("refused", "unknown"):
+            raise UsageError(
+                f"{one.id} replays epoch {number} and is {one.state} ({one.problem}); settle that, or remove it by rewards "
+                "correct remove, then replay again"
+            )
+    return add_up_replays([one.record for one in listed if one.state in ("entered", "waiting")], number)
