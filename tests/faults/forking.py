@@ -172,12 +172,17 @@ class ForkingNode:
         assert not on
 
     def mine(self, blocks: int = 1) -> None:
-        """Of what the pool holds, on the head."""
+        """Of what the pool holds, on the head. An empty one is made here, which takes the node less than half as long."""
         for _ in range(blocks):
             parent = self._blocks[self._head]
-            built = self._engine.build(parent, self._take_time(parent), self._final)
-            self._keep(built)
-            self.adopt(built["blockHash"])
+            timestamp = self._take_time(parent)
+            if self.ask("txpool_content")["pending"]:
+                block = self._engine.build(parent, timestamp, self._final)
+            else:
+                block = make_empty_block(parent, timestamp, NOBODY)
+                self._engine.deliver(block)
+            self._keep(block)
+            self.adopt(block["blockHash"])
 
     def mine_reversibly(self, blocks: int) -> None:
         """Blocks that tests may take back: from here on the finalized tag is almost as far behind."""
