@@ -94,10 +94,6 @@ def next_base_fee(parent: Payload) -> int:
     return base + max(1, base * (used - target) // target // 8)
 
 
-def hash_transactions(block: Payload) -> list[str]:
-    return ["0x" + keccak(bytes.fromhex(raw[2:])).hex() for raw in block["transactions"]]
-
-
 def _hash(block: Payload) -> str:
     """Of the header of a block without transactions and withdrawals."""
     header = [

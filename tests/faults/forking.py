@@ -1,17 +1,17 @@
 """`@ethereumjs/client` as a node whose head and finality tests decide, as a consensus client does: blocks on any parent,
 true siblings that stay readable by hash, safe and finalized tags that move or stand still.
 
-What version 0.10.5 really does (test_siblings.py asserts most of it):
+What version 0.10.5 really does:
 
-- A block that was delivered changes nothing that anybody sees, until it is chosen as the head.
-- A transaction that pays less than the base fee stays in the pool. One that was in a block that is no longer on the chain
-  is in no pool again.
+- A block that was delivered changes nothing that anybody sees, until it is chosen as the head. One that the node built
+  itself cannot be built on before.
+- A transaction that pays less than the base fee stays in the pool. Beside one of another account it makes the node build
+  no block at all. What was in a block that left the chain is in no pool again.
 - The finalized tag never goes back, and no fork below it is taken.
-- It looks up a transaction in an index that knows the last block that held it, on the chain or not, and no pool; it counts
-  what an account has pooled only under the account's name in small letters; it does not advise a tip. `Mended` answers
-  as the clients of the main network do.
-- With a transaction below the base fee in the pool and one of another account, it builds no block at all.
-- Of a fork that is chosen at the height of the old head or below, it keeps the receipts of the newest block only.
+- Receipts and logs of a block that leaves the chain are gone for good, also when the block comes back; `eth_getLogs`
+  compares the first topic only. So they are kept here. It shows no pooled transaction by its hash, counts what an account
+  has pooled only under the account's name in small letters, and advises no tip. `Mended` answers all of this as the
+  clients of the main network do.
 """
 
 import http.client
@@ -36,7 +36,6 @@ from tests.faults.engine import (
     Engine,
     Payload,
     authorise,
-    hash_transactions,
     make_empty_block,
     next_base_fee,
 )
@@ -66,6 +65,7 @@ class ForkingNode:
         self._front = Proxy(f"http://127.0.0.1:{self._ports[0]}", front=lambda upstream: Mended(self, upstream))
         self._engine = Engine(Upstream(f"http://127.0.0.1:{self._ports[1]}", headers=lambda: authorise(SECRET)))
         self._blocks: dict[str, Payload] = {}
+        self._receipts: dict[str, list[dict[str, Any]]] = {}
         self._head = self._final = ZERO
         self._next_time = 0
         self._forks = 0
@@ -153,13 +153,19 @@ class ForkingNode:
     def is_pooled(self, transaction: str) -> bool:
         return self.find_pooled(transaction) is not None
 
-    def find_mined(self, transaction: str) -> tuple[str, int] | None:
-        """The number of the block of the chain that holds a transaction, and its place in there."""
-        for block in self._ancestors(self._head):
-            hashes = hash_transactions(block)
-            if transaction in hashes:
-                return block["blockNumber"], hashes.index(transaction)
-        return None
+    def find_receipt(self, transaction: str) -> dict[str, Any] | None:
+        """Where a block of the chain holds the transaction."""
+        receipts = (
+            each for block in self._ancestors(self._head) for each in self._receipts.get(block["blockHash"], ())
+        )
+        return next((each for each in receipts if each["transactionHash"] == transaction), None)
+
+    def find_logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Of contracts, between two blocks that are named by number."""
+        first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
+        line = [block for block in self._ancestors(self._head) if first <= int(block["blockNumber"], 16) <= last]
+        receipts = [each for block in reversed(line) for each in self._receipts.get(block["blockHash"], ())]
+        return [log for receipt in receipts for log in receipt["logs"] if _meets(log, query)]
 
     def connect(self, url: str | None = None) -> Chain:
         """The chain behind `url`: a proxy of this node, or itself."""
@@ -183,6 +189,8 @@ class ForkingNode:
                 self._engine.deliver(block)
             self._keep(block)
             self.adopt(block["blockHash"])
+            if block["transactions"]:
+                self._receipts[block["blockHash"]] = self.ask("eth_getBlockReceipts", block["blockNumber"])
 
     def mine_reversibly(self, blocks: int) -> None:
         """Blocks that tests may take back: from here on the finalized tag is almost as far behind."""
@@ -270,7 +278,7 @@ class Snapshot:
         self._copy = node._folder / "copy"
         node.stop(orderly=True)
         shutil.copytree(node._folder / "data", self._copy)
-        self._known = dict(node._blocks), node._head, node._final, node.lag
+        self._known = dict(node._blocks), dict(node._receipts), node._head, node._final, node.lag
         node.start()
 
     def restore(self) -> None:
@@ -279,8 +287,8 @@ class Snapshot:
         node.stop()
         shutil.rmtree(node._folder / "data")
         shutil.copytree(self._copy, node._folder / "data")
-        blocks, node._head, node._final, node.lag = self._known
-        node._blocks = dict(blocks)
+        blocks, receipts, node._head, node._final, node.lag = self._known
+        node._blocks, node._receipts = dict(blocks), dict(receipts)
         node.start()
         node._engine.choose(node._head, node._final, node._final)
 
@@ -305,19 +313,21 @@ class Mended:
                 return {"result": hex(self._node.next_base_fee() // 3)}
             case "eth_getTransactionCount":
                 return self._upstream.call(method, [params[0].lower(), *params[1:]])
-            case "eth_getTransactionByHash" | "eth_getTransactionReceipt":
-                return self._look_up(method, params[0])
+            case "eth_getTransactionReceipt":
+                return {"result": self._node.find_receipt(params[0])}
+            case "eth_getTransactionByHash":
+                return self._look_up(params[0])
+            case "eth_getLogs":
+                return {"result": self._node.find_logs(params[0])}
             case _:
                 return self._upstream.call(method, params)
 
-    def _look_up(self, method: str, transaction: str) -> Answer:
-        """By the block of the chain that holds it, as its index may name another."""
-        place = self._node.find_mined(transaction)
-        if method == "eth_getTransactionReceipt":
-            return {"result": place and self._upstream.ask("eth_getBlockReceipts", place[0])[place[1]]}
-        if place is None:
+    def _look_up(self, transaction: str) -> Answer:
+        found = self._node.find_receipt(transaction)
+        if found is None:
             return {"result": self._node.find_pooled(transaction)}
-        return self._upstream.call("eth_getTransactionByBlockNumberAndIndex", [place[0], hex(place[1])])
+        place = [found["blockNumber"], found["transactionIndex"]]
+        return self._upstream.call("eth_getTransactionByBlockNumberAndIndex", place)
 
 
 @contextmanager
@@ -329,6 +339,14 @@ def run_forking_node(package: Path, folder: Path, start: int) -> Iterator[Forkin
         yield node
     finally:
         node.stop()
+
+
+def _meets(log: dict[str, Any], query: dict[str, Any]) -> bool:
+    """Whether the log is of a contract that was asked for and has, at each place, one of the topics."""
+    asked = [[each] if isinstance(each, str) else each for each in query["topics"]]
+    if log["address"].lower() not in [each.lower() for each in query["address"]] or len(log["topics"]) < len(asked):
+        return False
+    return all(choices is None or topic in choices for topic, choices in zip(log["topics"], asked, strict=False))
 
 
 def _make_genesis(start: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _reorganise_while_it_waits(world: World, moves: list[Callable[[], object]]) 
 
     def move() -> None:
         sent = world.proxy.sent_transactions()
-        if not moves or not sent or world.node.find_mined(last_sent(world)) is None:
+        if not moves or not sent or world.node.find_receipt(last_sent(world)) is None:
             return
         assert world.truth.root_at(0, world.truth.final_block().number) is None
         assert [i.hash for i in Intents(world.workspace().ledger).open(ANVIL_CHAIN_ID)] == [last_sent(world)[2:]]
@@ -168,9 +168,9 @@ def test_nothing_is_settled_while_the_finalized_tag_stands_still(world: World) -
     world.node.lag, world.polls = 64, 40
     with pytest.raises(ChainError, match="not final yet"):
         world.publish()
-    place = world.node.find_mined(last_sent(world))
-    assert place is not None
-    assert world.node.final() < int(place[0], 16) < world.node.safe()
+    receipt = world.node.find_receipt(last_sent(world))
+    assert receipt is not None
+    assert world.node.final() < int(receipt["blockNumber"], 16) < world.node.safe()
     assert [i.outcome for i in Intents(world.workspace().ledger).all(ANVIL_CHAIN_ID)] == [None]
     world.node.lag = 2
     finish(world)
@@ -185,13 +185,13 @@ def test_what_is_stuck_below_the_base_fee_is_replaced(world: World, monkeypatch:
     first = world.proxy.sent_transactions()[-1].transaction
     world.node.raise_base_fee(first.max_fee)
     world.node.mine()
-    assert world.node.is_pooled(first.hash) and world.node.find_mined(first.hash) is None
+    assert world.node.is_pooled(first.hash) and world.node.find_receipt(first.hash) is None
     world.node.raise_base_fee(first.max_fee)
     world.node.lag = 2
     finish(world)
     [versions] = world.versions().values()
     assert [version.nonce for version in versions] == [first.nonce] * 2
-    assert not world.node.is_pooled(first.hash) and world.node.find_mined(versions[1].hash) is not None
+    assert not world.node.is_pooled(first.hash) and world.node.find_receipt(versions[1].hash) is not None
     outcomes = [i.outcome for i in Intents(world.workspace().ledger).all(ANVIL_CHAIN_ID)]
     assert outcomes == ["replaced", "succeeded"]
 
@@ -204,7 +204,7 @@ def test_what_was_stuck_goes_through_by_itself_when_fees_fall(world: World, monk
     world.node.mine()
     assert world.node.is_pooled(first.hash)
     world.node.mine(3)
-    assert world.node.find_mined(first.hash) is not None
+    assert world.node.find_receipt(first.hash) is not None
     world.node.lag = 2
     finish(world)
     assert [len(versions) for versions in world.versions().values()] == [1]
