@@ -1,9 +1,10 @@
 # `make` prints what there is. Everything runs inside .venv, which `.ci/set-up` makes once and leaves alone after.
 BIN := .venv/bin
 NPM := contracts/node_modules/.package-lock.json
+FORKING := tests/faults/ethereumjs/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up demo test check soak bench spark contracts gas audit mutation artifacts lock clean
+.PHONY: help set-up demo test check soak slow bench spark contracts gas audit mutation artifacts lock clean
 # Libraries send no telemetry from here.
 export DO_NOT_TRACK := 1
 
@@ -29,6 +30,9 @@ check: set-up ## lint, format, types, floors of the house, lock file
 
 soak: set-up $(NPM) ## kill, fail, reorganise at random and check every invariant; SOAK_MINUTES=60, SOAK_SEED, SOAK_STORY replays one
 	$(BIN)/python -m tests.soak
+
+slow: set-up $(FORKING) ## publish while the chain moves between true sibling blocks, on a node of its own (needs Node); minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: set-up $(if $(shell command -v npm),$(NPM)) ## time and memory beside competitors and goals; half an hour, ARGS=--quick takes two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -60,8 +64,8 @@ mutation: set-up $(NPM) ## mutants of the Python that decides about money; hours
 artifacts: $(NPM) ## compile the contracts again and write their artifacts (needs Node)
 	cd contracts && node script/compile.js
 
-$(NPM): contracts/package-lock.json
-	cd contracts && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json
+$(NPM) $(FORKING): %/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json
 
 lock: set-up ## lock the packages again after a change of pyproject.toml; ARGS=--upgrade takes the newest
 	$(BIN)/python -m venv --clear .venv/lock
@@ -72,5 +76,5 @@ lock: set-up ## lock the packages again after a change of pyproject.toml; ARGS=-
 
 clean: ## remove everything that set-up, tools and tests made; data/ and out/ stay
 	rm -rf .venv *.egg-info build .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
-	rm -rf contracts/node_modules contracts/cache contracts/out
+	rm -rf contracts/node_modules contracts/cache contracts/out tests/faults/ethereumjs/node_modules
 	find rewards flows tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

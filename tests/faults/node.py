@@ -64,7 +64,7 @@ class Node:
             "--no-request-size-limit",
             *options,
         ]
-        self._port = _find_free_port()
+        self._port = find_free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._rpc = Upstream(self.url)
         self._reorganisations = 0
@@ -128,14 +128,14 @@ class Node:
 
     def block(self, number: int | str = "latest", full: bool = False) -> dict[str, Any]:
         """A block by its number or tag; with its transactions where `full`."""
-        found: dict[str, Any] = self.ask("eth_getBlockByNumber", _to_hex(number), full)
+        found: dict[str, Any] = self.ask("eth_getBlockByNumber", to_hex(number), full)
         return found
 
     def hash_at(self, number: int | str) -> str:
         return str(self.block(number)["hash"])
 
     def nonce(self, account: str, block: int | str = "latest") -> int:
-        return int(self.ask("eth_getTransactionCount", account, _to_hex(block)), 16)
+        return int(self.ask("eth_getTransactionCount", account, to_hex(block)), 16)
 
     def next_base_fee(self) -> int:
         return int(self.block("pending")["baseFeePerGas"], 16)
@@ -148,6 +148,10 @@ class Node:
 
     def mine(self, blocks: int = 1) -> None:
         self.ask("anvil_mine", hex(blocks))
+
+    def mine_reversibly(self, blocks: int) -> None:
+        """Blocks that tests may take back."""
+        self.mine(blocks)
 
     def advance(self, seconds: int) -> None:
         """Mines a block that much later."""
@@ -168,6 +172,10 @@ class Node:
     def drop(self, transaction: str) -> None:
         """Takes a transaction out of the pool."""
         self.ask("anvil_dropTransaction", transaction)
+
+    def clear_pool(self, account: str) -> None:
+        """Takes all that an account sent out of the pool."""
+        self.ask("anvil_removePoolTransactions", account)
 
     def fund(self, *accounts: str) -> None:
         for account in accounts:
@@ -274,11 +282,11 @@ def run_node(contracts: Path, *options: str, slots: int = 1, start: int = START)
         node.kill()
 
 
-def _find_free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
-def _to_hex(block: int | str) -> str:
+def to_hex(block: int | str) -> str:
     return hex(block) if isinstance(block, int) else block

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -96,18 +97,20 @@ class Sent:
 @dataclass
 class Proxy:
     """Listens on a free port of this machine while it is entered. `geth`: the rules of its pool hold (see `pool`);
-    `reinject`: it pools again what a reorganisation put out of a block."""
+    `reinject`: it pools again what a reorganisation put out of a block. `front`: what stands before the node instead."""
 
     upstream_url: str
     geth: bool = True
     reinject: bool = False
+    front: Callable[[Upstream], Any] | None = None
     seen: list[Seen] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     accepted: dict[str, Transaction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._node = Upstream(self.upstream_url)
-        self._pool = GethPool(self._node, self.reinject) if self.geth else None
+        before = self.front or (partial(GethPool, reinject=self.reinject) if self.geth else None)
+        self._pool = None if before is None else before(self._node)
         self._turn = threading.RLock()
         self._listener: _Listener | None = None
         self._timer: threading.Timer | None = None

@@ -4,7 +4,7 @@ import http.client
 import json
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -61,10 +61,12 @@ def refuse(code: int, message: str, data: str | None = None) -> Answer:
 
 
 class Upstream:
-    """A node's endpoint. One thread at a time; a connection that the node closed is opened anew."""
+    """A node's endpoint. One thread at a time; a connection that the node closed is opened anew. `headers`: what each
+    request carries besides."""
 
-    def __init__(self, url: str, timeout_s: float = 30) -> None:
+    def __init__(self, url: str, timeout_s: float = 30, headers: Callable[[], dict[str, str]] = dict) -> None:
         where = urlsplit(url)
+        self._headers = headers
         self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=timeout_s)
 
     def __enter__(self) -> Self:
@@ -78,7 +80,7 @@ class Upstream:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         self._drop_dead_connection()
         try:
-            self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            self._connection.request("POST", "/", body, {"Content-Type": "application/json"} | self._headers())
             answer: Answer = json.loads(self._connection.getresponse().read())
         except (OSError, http.client.HTTPException):
             self.close()

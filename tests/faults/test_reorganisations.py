@@ -1,78 +1,36 @@
 """The chain goes back under a publication, in every state that its intent can have, and onto a fork where somebody else
 published first. Nobody has to do more than run the command again."""
 
-from collections.abc import Callable
-
 import pytest
 
-from rewards.errors import ChainError, Disagreement
 from rewards.ledger.intents import Intents
 from rewards.ports import Receipt
 from tests.chain.conftest import ANVIL_CHAIN_ID
 from tests.faults.proxy import Proxy
-from tests.faults.world import DEPLOYER, PUBLISHER, World, persist
-
-DEPTHS = (1, 2, 7, 32, 64)
-
-
-class Stop(BaseException):
-    """The process ends here."""
-
-
-def _stop(*_: object) -> None:
-    raise Stop
-
-
-def _signed(world: World, patch: pytest.MonkeyPatch) -> None:
-    """Kept in the ledger, given to no node."""
-    with patch.context() as patched:
-        patched.setattr("rewards.chain.pursuit.Pursuit.run", _stop)
-        with pytest.raises(Stop):
-            world.publish()
-
-
-def _pooled(world: World, patch: pytest.MonkeyPatch) -> None:
-    """Given to the node, in no block."""
-    world.on_pause = _stop
-    with pytest.raises(Stop):
-        world.publish()
-    assert world.node.is_pooled(world.proxy.sent_transactions()[-1].transaction.hash)
-
-
-def _mined(world: World, patch: pytest.MonkeyPatch) -> None:
-    """In the newest block, which is not final."""
-    _pooled(world, patch)
-    world.proxy.mine()
-    assert not world.node.is_pooled(world.proxy.sent_transactions()[-1].transaction.hash)
+from tests.faults.states import (
+    DEPTHS,
+    Stop,
+    finish,
+    last_sent,
+    mine_a_replacement,
+    mined,
+    pooled,
+    refuse_beside_a_rival,
+    signed,
+    stop,
+)
+from tests.faults.world import DEPLOYER, PUBLISHER, World
 
 
 def _replaced(world: World, patch: pytest.MonkeyPatch) -> None:
     """Signed twice, the newer version in a block."""
-    _pooled(world, patch)
-    world.node.drop(world.proxy.sent_transactions()[-1].transaction.hash)
+    pooled(world, patch)
+    world.node.drop(last_sent(world))
     world.node.set_base_fee(world.proxy.sent_transactions()[-1].fees[0] * 3)
-    world.on_pause = _stop_after(world, 2)
-    with pytest.raises(Stop):
-        world.publish()
-    world.proxy.mine()
-    assert len(next(iter(world.versions().values()))) == 2
+    mine_a_replacement(world)
 
 
-def _stop_after(world: World, number: int) -> Callable[[], None]:
-    def stop() -> None:
-        if len(world.proxy.sent_transactions()) >= number:
-            raise Stop
-
-    return stop
-
-
-STATES = {"signed": _signed, "pooled": _pooled, "mined": _mined, "replaced": _replaced}
-
-
-def _finish(world: World) -> None:
-    world.on_pause = lambda: None
-    persist(world.publish, 3, [ChainError])
-    world.check_settled()
+STATES = {"signed": signed, "pooled": pooled, "mined": mined, "replaced": _replaced}
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -82,7 +40,7 @@ def test_a_publication_survives_a_reorganisation(
 ) -> None:
     STATES[state](world, monkeypatch)
     world.node.reorganise(depth)
-    _finish(world)
+    finish(world)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -108,9 +66,9 @@ def test_a_node_that_pools_again_what_it_took_back_changes_nothing(world: World,
     """As geth does; the sender's own bytes then find themselves known."""
     with Proxy(world.node.url, reinject=True) as kind:
         world.proxy = kind
-        _mined(world, pytest.MonkeyPatch())
+        mined(world, pytest.MonkeyPatch())
         world.node.reorganise(depth)
-        _finish(world)
+        finish(world)
         assert len(world.versions()) == 1
 
 
@@ -119,21 +77,12 @@ def test_a_node_that_pools_again_what_it_took_back_changes_nothing(world: World,
 def test_on_a_fork_with_a_rival_root_nothing_of_ours_goes_through(
     world: World, monkeypatch: pytest.MonkeyPatch, state: str, depth: int
 ) -> None:
-    """The rival took the nonce and the epoch. The publisher stops, the guardian revokes, the right root goes out."""
     STATES[state](world, monkeypatch)
     world.on_pause = lambda: None
     world.node.reorganise(depth)
     world.node.ask("anvil_dropAllTransactions")
     world.publish_rival()
-    for _ in range(2):
-        with pytest.raises((Disagreement, ChainError)):
-            world.publish()
-        world.check()
-    world.node.mine(3)
-    with pytest.raises(Disagreement, match="have the guardian revoke it"):
-        world.publish()
-    world.revoke()
-    _finish(world)
+    refuse_beside_a_rival(world)
 
 
 @pytest.mark.parametrize("depth", [1, 7, 64])
@@ -142,7 +91,7 @@ def test_attestations_and_revocations_survive_it_too(world: World, action: str, 
     world.publish()
     world.node.mine(depth)  # the publication itself stays
     step = world.attest if action == "attest" else world.revoke
-    world.on_pause = _stop
+    world.on_pause = stop
     with pytest.raises(Stop):
         step()
     world.proxy.mine()
@@ -157,7 +106,7 @@ def test_attestations_and_revocations_survive_it_too(world: World, action: str, 
 
 
 def test_resume_heals_a_reorganisation_of_64_blocks_without_a_person(world: World) -> None:
-    _mined(world, pytest.MonkeyPatch())
+    mined(world, pytest.MonkeyPatch())
     world.on_pause = lambda: None
     world.node.reorganise(64)
     [resumed] = world.resume()
@@ -169,7 +118,7 @@ def test_resume_heals_a_reorganisation_of_64_blocks_without_a_person(world: Worl
 
 def test_a_nonce_that_another_took_in_a_block_that_goes_away_is_not_given_up(world: World) -> None:
     """The foreign transaction is not final when it is seen, and vanishes: the intent keeps its nonce."""
-    _signed(world, pytest.MonkeyPatch())
+    signed(world, pytest.MonkeyPatch())
     world.send_past_the_proxy(PUBLISHER, "0x")
     depth = 1
 
@@ -187,7 +136,7 @@ def test_a_nonce_that_another_took_in_a_block_that_goes_away_is_not_given_up(wor
 
 
 def test_an_intent_whose_nonce_is_gone_for_good_is_signed_anew(world: World) -> None:
-    _signed(world, pytest.MonkeyPatch())
+    signed(world, pytest.MonkeyPatch())
     world.send_past_the_proxy(PUBLISHER, "0x")
     assert world.node.nonce(DEPLOYER.address) > 0
     world.publish()

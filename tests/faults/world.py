@@ -78,7 +78,7 @@ def prepare_ground(node: Node, inputs: Path, folder: Path) -> Ground:
             node.mine()
         vault.deposit_fees(int(amount), DEPLOYER)
     node.set_next_time(int(end.timestamp()) + 2700)
-    node.mine(70)  # deeper than any reorganisation that tests make: the inputs stay
+    node.mine_reversibly(70)  # deeper than any reorganisation that tests make: the inputs stay
     data = folder / "data"
     list(run_epochs(Workspace(data), settings_for(inputs, vault), EPOCHS))
     return Ground(node, node.snapshot(durable=True), deployment, data, inputs)
@@ -93,6 +93,7 @@ class World:
     proxy: Proxy
     folder: Path
     polls: int = POLLS
+    timeout_s: float = TIMEOUT_S
     fee_cap: int = FEE_CAP
     on_pause: Callable[[], None] = lambda: None
     rivals: set[bytes] = field(default_factory=set)
@@ -110,7 +111,7 @@ class World:
 
     def connect(self) -> Vault:
         """The Vault as a command that starts now connects to it; waiting mines, so that no test sleeps."""
-        chain = connect(self.proxy.url, ANVIL_CHAIN_ID, timeout_s=TIMEOUT_S)
+        chain = connect(self.proxy.url, ANVIL_CHAIN_ID, timeout_s=self.timeout_s)
         return Vault(chain, self.ground.deployment, Sender(chain, self._patience, self.fee_cap))
 
     @cached_property
@@ -158,7 +159,7 @@ class World:
 
     def send_past_the_proxy(self, signer: LocalSigner, data: str) -> None:
         """In place of whatever waits at the signer's next nonce; for a tip that does not spoil what the node advises."""
-        self.node.ask("anvil_removePoolTransactions", signer.address)
+        self.node.clear_pool(signer.address)
         nonce = self.node.nonce(signer.address)
         fields = {"nonce": nonce, "gas": 400_000, "maxFeePerGas": 10**14, "maxPriorityFeePerGas": 10**9}
         call = {"to": self.truth._contract.address, "value": 0, "data": data, "chainId": ANVIL_CHAIN_ID}
