@@ -17,8 +17,8 @@ set-up: ## make .venv from the locked packages (the others do this by themselves
 demo: set-up ## one epoch from usage to paid claims, on a chain inside the process
 	@$(BIN)/rewards demo $(ARGS)
 
-test: set-up ## every test; ARGS='-k merkle' chooses
-	$(BIN)/python -m pytest $(ARGS)
+test: set-up ## every test, on all processors; ARGS='-k merkle' chooses
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: set-up ## lint, format, types, floors of the house, lock file
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """What every test stands on: a clean environment, an empty folder to run in, reproducible examples, the real inputs."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -87,11 +88,13 @@ def contracts(repository: Path) -> Path:
     """
     home = repository / "contracts"
     problem = None if shutil.which("node") and shutil.which("npm") else "Node and npm are not installed"
-    if problem is None and not has_locked_packages(home):
-        command = ["npm", "ci", "--no-audit", "--no-fund"]
-        installed = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=280, check=False)
-        if installed.returncode:
-            problem = f"npm ci failed: {installed.stderr.strip().splitlines()[-1:]}"
+    with (home / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if problem is None and not has_locked_packages(home):
+            command = ["npm", "ci", "--no-audit", "--no-fund"]
+            installed = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=280, check=False)
+            if installed.returncode:
+                problem = f"npm ci failed: {installed.stderr.strip().splitlines()[-1:]}"
     if problem and os.environ.get("CI") == "true":
         pytest.fail(f"{problem}; CI must run the compiler, OpenZeppelin's JavaScript library and anvil")
     if problem:
