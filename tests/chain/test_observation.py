@@ -80,9 +80,11 @@ def _first(changes: dict[str, Any]) -> Callable[[list[Log], Any], list[Log]]:
 def test_what_was_not_asked_for_is_refused(
     lived: SmallVault, change: Callable[[list[Log], Any], list[Log]], message: str
 ) -> None:
-    vault = with_answers(lived, change_logs(change))
+    vault, (first, last) = with_answers(lived, change_logs(change)), _bounds(lived)
     with pytest.raises(ChainError, match=message):
-        read_events(vault, *_bounds(lived))
+        read_events(vault, first, last)
+    with pytest.raises(ChainError, match=message):
+        vault.deposits(last)
 
 
 def test_logs_of_another_block_of_the_same_number_are_refused(lived: SmallVault) -> None:
