@@ -203,10 +203,11 @@ def _balances(claimables: pl.DataFrame, state: pl.DataFrame) -> _Balances:
 
 def _credit_held(inputs: EpochInputs, previous: Previous) -> dict[tuple[int, str, int], int]:
     """What the reference credits of held amounts, by (pool, account, epoch)."""
-    paid = add_wallets(inputs.accounts, inputs.forbidden).filter(
-        pl.col("wallet").is_not_null() & ~(pl.col("suspended_at") < inputs.epoch.end).fill_null(False)
-    )
-    held = previous.state.filter(kind="held").join(paid.select(id="account_id"), on="id", how="semi")
+    held = previous.state.filter(kind="held")
+    owners = inputs.accounts.join(held.select(account_id="id"), on="account_id", how="semi")
+    suspended = (pl.col("suspended_at") < inputs.epoch.end).fill_null(False)
+    paid = add_wallets(owners, inputs.forbidden).filter(pl.col("wallet").is_not_null() & ~suspended)
+    held = held.join(paid.select(id="account_id"), on="id", how="semi")
     credited = {}
     for pool in POOLS:
         amounts = {(epoch, account): int(amount) for epoch, account, amount in
