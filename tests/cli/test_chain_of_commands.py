@@ -142,6 +142,7 @@ def test_deploy_to_paid_claims_and_a_revoked_root(network: Network) -> None:
     attested = network("attest", 0, *own, "--json").document
     assert attested["attestations_missing"] == 0
     assert attested["root"] == published["root"]
+    assert "volume" in [f["gate"] for f in attested["findings"]]  # a note: it is the first epoch
     states = network("status", *on_chain).document
     assert [(e["epoch"], e["state"]) for e in states["epochs"]] == [(0, "attested")]
 
