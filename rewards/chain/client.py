@@ -49,11 +49,12 @@ class Chain:
 
         Which of the two is decided once: a node that is busy later must not make a younger block look final.
         """
-        if self._has_final_tag is None:
-            self._has_final_tag = self._ask_for_final_tag()
         provider = self.web3.provider
-        if isinstance(provider, Endpoints) and len(provider.endpoints) > 1:
-            return self._agree_on_final(provider)
+        several = provider if isinstance(provider, Endpoints) and len(provider.endpoints) > 1 else None
+        if self._has_final_tag is None:
+            self._has_final_tag = self._agree_on_final_tag(several) if several else self._ask_for_final_tag()
+        if several:
+            return self._agree_on_final(several)
         if self._has_final_tag:
             return self._block("finalized")
         return self._block(max(0, self.head().number - self._depth))
@@ -84,6 +85,19 @@ class Chain:
         if seen[0][0] is not ahead and (seen[0] not in together or seen[0][1].number < newest.number):
             provider.prefer(ahead)
         return self._block(max(0, number - depth))
+
+    def _agree_on_final_tag(self, provider: Endpoints) -> bool:
+        """What most nodes say; ChainUnavailable where as many have the tag as lack it, or none says."""
+        with self.translate_errors("asking for the final block"):
+            answers = provider.ask_each("eth_getBlockByNumber", ["finalized", False])
+        having = [endpoint.where for endpoint, answer in answers if answer.get("result")]
+        lacking = [endpoint.where for endpoint, answer in answers if _lacks_block(answer)]
+        if len(having) == len(lacking):
+            raise ChainUnavailable(
+                f"asking for the final block: {', '.join(having) or 'none'} of {self.where} have one, "
+                f"{', '.join(lacking) or 'none'} say that the chain has none; take the wrong one out of REWARDS_RPC_URL"
+            )
+        return len(having) > len(lacking)
 
     def _require_agreement(self, provider: Endpoints, number: int) -> None:
         """Raises ChainError when two nodes hold different blocks at a final height."""
@@ -249,11 +263,16 @@ def request(chain: Chain, method: str, params: Sequence[Any] = ()) -> Any:
 
 
 def _is_unknown_tag(error: BlockNotFound | Web3RPCError) -> bool:
-    if isinstance(error, BlockNotFound):
-        return True
-    answer: Any = (error.rpc_response or {}).get("error")
-    code = answer.get("code") if isinstance(answer, Mapping) else None
-    return code in _UNKNOWN_TAG_CODES or "block not found" in str(error).lower()
+    return isinstance(error, BlockNotFound) or _lacks_block(error.rpc_response or {"error": {"message": str(error)}})
+
+
+def _lacks_block(answer: Mapping[str, Any]) -> bool:
+    """Whether a node's raw answer says that it knows no such block or tag."""
+    error = answer.get("error")
+    if not error:
+        return not answer.get("result")
+    code, message = (error.get("code"), error.get("message")) if isinstance(error, Mapping) else (None, error)
+    return code in _UNKNOWN_TAG_CODES or "block not found" in str(message).lower()
 
 
 def _read_block(answer: Mapping[str, Any]) -> Block | None:

@@ -196,6 +196,21 @@ def test_without_a_majority_that_keeps_together_nothing_is_final(finals: tuple[i
         assert chain.final_block().number == 900
 
 
+@pytest.mark.parametrize(("finals", "number"), [((None, 90, 90), 90), ((90, None, None), 36)])
+def test_most_nodes_say_whether_the_chain_has_the_tag(finals: tuple[int | None, ...], number: int) -> None:
+    with joined(*(Node(final=final) for final in finals)) as chain:
+        assert chain.final_block().number == number
+
+
+def test_of_two_of_which_one_lacks_the_tag_none_is_believed() -> None:
+    lacking = Node(final=None)
+    with joined(lacking, Node(final=90)) as chain:
+        with pytest.raises(ChainUnavailable, match="say that the chain has none"):
+            chain.final_block()
+        lacking.final = 89
+        assert chain.final_block().number == 89
+
+
 def test_of_two_that_keep_together_the_lower_counts() -> None:
     with joined(Node(head=1000, final=900), Node(head=1000, final=836)) as chain:
         assert chain.final_block().number == 836
