@@ -141,7 +141,8 @@ def _keep_copy(workspace: Workspace, vault: Vault, prepared: Prepared) -> None:
     if held is None and placed:
         held = workspace.store.read(number).manifest.digest
     if held not in (None, manifest.digest):
-        if bytes.fromhex(str(held)) not in vault.revoked_manifests(number, vault.final_block().number):
+        revoked = vault.revoked_publications(number, vault.final_block().number)
+        if held not in {one.manifest_hash.hex() for one in revoked}:
             raise Disagreement(
                 f"epoch {number} here is {held}, recomputed and on chain it is {manifest.digest}, and no final block "
                 "revokes the former; run again when its revocation is final, or look for who changed the folder"
