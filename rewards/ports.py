@@ -348,8 +348,8 @@ class VaultReader(Protocol):
         """Every publication up to `last_block`, revoked ones too, in the order of the chain."""
         ...
 
-    def revoked_manifests(self, epoch: int, last_block: int) -> frozenset[bytes]:
-        """Manifest hashes of every publication of an epoch that was revoked up to `last_block`."""
+    def revoked_publications(self, epoch: int, last_block: int) -> Sequence[Publication]:
+        """Every publication of an epoch that was revoked up to `last_block`."""
         ...
 
     def root_at(self, epoch: int, block: int | None = None) -> RootRecord | None: ...

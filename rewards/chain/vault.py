@@ -166,10 +166,9 @@ class Vault:
         totals = provider_total, user_total
         return RootRecord(epoch, root, manifest_hash, *totals, activates_at, missing, STATUSES[status])
 
-    def revoked_manifests(self, epoch: int, last_block: int) -> frozenset[bytes]:
-        """Manifest hashes (32 bytes) of every publication of an epoch that was revoked up to `last_block`."""
-        told = self._publications(last_block)
-        return frozenset(one.manifest_hash for one, revoked in told if revoked and one.epoch == epoch)
+    def revoked_publications(self, epoch: int, last_block: int) -> Sequence[Publication]:
+        """Every publication of an epoch that was revoked up to `last_block`, in the order of the chain."""
+        return [one for one, revoked in self._publications(last_block) if revoked and one.epoch == epoch]
 
     def next_epoch(self, block: int | None = None) -> int:
         return int(self._call("nextEpoch", block=block))

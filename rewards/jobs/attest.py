@@ -57,8 +57,14 @@ def attest_epoch(
 def _forget_revoked(workspace: Workspace, vault: Vault, number: int) -> None:
     """Drop the overrides of a copy that the chain revoked: what was judged then is to be judged again."""
     held = _find_held(workspace, number)
-    if held is not None and bytes.fromhex(held) in vault.revoked_manifests(number, vault.final_block().number):
+    if held is not None and _is_revoked(vault, number, held):
         workspace.ledger.store_overrides(number, (), now())
+
+
+def _is_revoked(vault: Vault, number: int, digest: str) -> bool:
+    """Whether a final block revoked a publication of this manifest."""
+    revoked = vault.revoked_publications(number, vault.final_block().number)
+    return digest in {one.manifest_hash.hex() for one in revoked}
 
 
 def _find_held(workspace: Workspace, number: int) -> str | None:
@@ -154,7 +160,7 @@ def _keep_copy(workspace: Workspace, vault: Vault, prepared: Prepared) -> None:
     if sealed and held == manifest.digest and workspace.store.has(number):
         return
     if held is not None and held != manifest.digest:
-        if bytes.fromhex(held) not in vault.revoked_manifests(number, vault.final_block().number):
+        if not _is_revoked(vault, number, held):
             raise Disagreement(
                 f"epoch {number} here is {held}, recomputed and on chain it is {manifest.digest}, and no final block "
                 "revokes the former; run again when its revocation is final, or look for who changed the folder"

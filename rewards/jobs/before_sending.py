@@ -10,7 +10,7 @@ from rewards.jobs.history import check_history
 from rewards.jobs.workspace import Workspace, find_live
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
-from rewards.ports import RootRecord
+from rewards.ports import Publication, RootRecord
 from rewards.schemas import CLAIMABLES, add_up
 from rewards.units import POOLS, PROVIDER, USER, Address
 
@@ -29,7 +29,7 @@ def find_objections(workspace: Workspace, bundle: Bundle, vault: Vault, sender: 
     ]
 
 
-def is_of(record: RootRecord, manifest: Manifest) -> bool:
+def is_of(record: RootRecord | Publication, manifest: Manifest) -> bool:
     """Whether what the chain holds of an epoch is this very publication."""
     wanted = (manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER))
     return wanted == (record.root, record.manifest_hash, record.provider_total, record.user_total)
@@ -50,7 +50,8 @@ def find_publication_hash(vault: Vault, manifest: Manifest) -> bytes:
 
 def check_not_revoked(vault: Vault, manifest: Manifest) -> list[Finding]:
     """Gate `chain state`: this very publication was never revoked, whatever was published since."""
-    if manifest.hash not in vault.revoked_manifests(manifest.epoch.number, vault.head().number):
+    revoked = vault.revoked_publications(manifest.epoch.number, vault.head().number)
+    if not any(is_of(one, manifest) for one in revoked):
         return []
     message = "this very root was revoked; find out why, then compute the epoch again or publish it with --again"
     return [Finding("chain state", message, "another manifest", manifest.digest)]

@@ -147,4 +147,4 @@ def _is_revoked(vault: VaultReader, epoch: SealedEpoch) -> bool:
     final = vault.final_block().number
     if _is_live(vault.root_at(epoch.number, final), epoch):
         return False
-    return bytes.fromhex(epoch.manifest) in vault.revoked_manifests(epoch.number, final)
+    return any(_is_of(one, epoch) for one in vault.revoked_publications(epoch.number, final))

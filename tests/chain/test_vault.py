@@ -170,6 +170,7 @@ def test_revoked_publications_are_told_apart(network: Network) -> None:
             between = vault.final_block().number
         if name != b"three":
             vault.revoke_root(3, "a test", guardian)
-    assert vault.revoked_manifests(3, vault.final_block().number) == {keccak(b"one"), keccak(b"two")}
-    assert vault.revoked_manifests(3, between) == {keccak(b"one")}
-    assert vault.revoked_manifests(4, vault.final_block().number) == frozenset()
+    revoked = vault.revoked_publications(3, vault.final_block().number)
+    assert [(one.manifest_hash, one.revocations) for one in revoked] == [(keccak(b"one"), 0), (keccak(b"two"), 1)]
+    assert vault.revoked_publications(3, between) == revoked[:1]
+    assert vault.revoked_publications(4, vault.final_block().number) == []
