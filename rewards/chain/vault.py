@@ -62,15 +62,15 @@ def encode_revoke(epoch: int, reason: str) -> bytes:
     return _encode("CXPTVault", "revokeRoot", [epoch, reason])
 
 
-def encode_beginning(action: str, epoch: int) -> bytes:
-    """How the calldata of an action (publish, attest, revoke) on an epoch begins, whatever else it holds: 36 bytes."""
+def encode_beginnings(epoch: int) -> dict[str, bytes]:
+    """How the calldata of each action on an epoch begins, whatever else it holds: 36 bytes."""
     empty = bytes(32)
     whole = {
-        "publish": lambda: encode_publish(epoch, empty, 0, 0, empty, 0),
-        "attest": lambda: encode_attest(epoch, empty),
-        "revoke": lambda: encode_revoke(epoch, ""),
+        "publish": encode_publish(epoch, empty, 0, 0, empty, 0),
+        "attest": encode_attest(epoch, empty),
+        "revoke": encode_revoke(epoch, ""),
     }
-    return whole[action]()[:36]
+    return {action: data[:36] for action, data in whole.items()}
 
 
 class Vault:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.signers import Signer
-from rewards.chain.vault import Vault, encode_beginning
+from rewards.chain.vault import Vault, encode_beginnings
 from rewards.errors import ChainError, Disagreement, GateRefused, NotSigned, RewardsError, refuse
 from rewards.jobs.attest import is_attested
 from rewards.jobs.before_sending import find_objections, identify_publication
@@ -100,7 +100,7 @@ def _require_own_call(vault: Vault, stored: StoredIntent, signed: SignedIntent) 
     if stored.action == "cancel":
         is_own = (to, data) == (signed.sender, b"")
     else:
-        is_own = to == vault.address and data[:36] == encode_beginning(stored.action, stored.epoch)
+        is_own = to == vault.address and data[:36] == encode_beginnings(stored.epoch).get(stored.action)
     if not is_own:
         raise ChainError(
             f"the ledger has a transaction 0x{stored.hash} for {stored.action} of epoch {stored.epoch}, and it calls {to} with "

@@ -93,8 +93,10 @@ def test_a_row_that_names_another_sender_than_its_record_is_not_resumed(
         ("attest", "vault", encode_publish(3, EMPTY, 0, 0, EMPTY, 0)),
         ("attest", "token", encode_attest(3, EMPTY)),
         ("revoke", "vault", encode_revoke(4, "a test")),
+        ("grantRole", "vault", encode_attest(3, EMPTY)),
         ("transfer", "token", _encode("CXPTToken", "transfer", ["0x" + "66" * 20, 10**18])),
     ],
+    ids=lambda value: value.hex()[:8] if isinstance(value, bytes) else value,
 )
 def test_only_the_call_of_its_action_is_resumed(
     workspace: Workspace, small: SmallVault, action: str, to: str, data: bytes
