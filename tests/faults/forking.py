@@ -48,7 +48,17 @@ BASE_FEE = 10**13
 """Of the first block; it falls by an eighth with each empty one."""
 SECRET = bytes(range(32))
 FILLER = RICH[9]
-FORKS = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "berlin")
+HARD_FORKS = (
+    "homestead",
+    "eip150",
+    "eip155",
+    "eip158",
+    "byzantium",
+    "constantinople",
+    "petersburg",
+    "istanbul",
+    "berlin",
+)
 
 
 class ForkingNode:
@@ -263,9 +273,8 @@ class ForkingNode:
 
     def _adopt_first_block(self) -> str:
         block = self.block(0)
-        same = ("parentHash", "stateRoot", "gasLimit", "gasUsed", "timestamp", "extraData", "baseFeePerGas")
-        names = ("blobGasUsed", "excessBlobGas")
-        first = {name: block[name] for name in (*same, *names)}
+        same = "parentHash stateRoot gasLimit gasUsed timestamp extraData baseFeePerGas blobGasUsed excessBlobGas"
+        first = {name: block[name] for name in same.split()}
         self._keep(first | {"blockNumber": "0x0", "blockHash": block["hash"], "transactions": [], "withdrawals": []})
         return str(block["hash"])
 
@@ -351,7 +360,7 @@ def _meets(log: dict[str, Any], query: dict[str, Any]) -> bool:
 
 def _make_genesis(start: int) -> dict[str, Any]:
     """Cancun from the first block on; proof of stake."""
-    rules: dict[str, Any] = {f"{name}Block": 0 for name in (*FORKS, "london", "mergeFork")}
+    rules: dict[str, Any] = {f"{name}Block": 0 for name in (*HARD_FORKS, "london", "mergeFork")}
     rules |= {"chainId": ANVIL_CHAIN_ID, "shanghaiTime": 0, "cancunTime": 0}
     rules |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True}
     rules["blobSchedule"] = {"cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477}}
