@@ -270,11 +270,13 @@ def check_chain_state(manifest: Manifest, vault: VaultState) -> list[Finding]:
         return [
             Finding("chain state", f"epoch {manifest.epoch.number} was computed without a chain", "a Vault", "none")
         ]
+    # Where the Vault is not that far, there is nothing to be continued yet.
+    before = vault.before if vault.next_epoch == manifest.epoch.number else manifest.previous
     compared: Sequence[tuple[str, object, object]] = (
         ("the chain is another one", chain.chain_id, vault.chain_id),
         ("the Vault is another one", chain.vault, vault.address),
         ("the Vault expects another epoch", manifest.epoch.number, vault.next_epoch),
-        ("the Vault holds another epoch before it; run that one again", manifest.previous, vault.before),
+        ("the Vault holds another epoch before it; run that one again", manifest.previous, before),
         ("a root is pending", None, vault.pending),
         ("publishing is paused", False, vault.paused),
         ("the sender is not the publisher", "publisher", vault.role),

@@ -47,8 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests run in an empty folder: no `.env` is read, nothing lands in the repository. Paths start at `repository`."""
+    """Tests run in an empty folder: no `.env` is read, nothing lands in the repository. Paths start at `repository`. No
+    terminal has a width: workers of xdist are told one."""
     with pytest.MonkeyPatch.context() as patch:
+        for name in ("COLUMNS", "LINES"):
+            patch.delenv(name, raising=False)
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         yield
 

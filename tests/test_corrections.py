@@ -225,7 +225,7 @@ def test_ten_thousand_forged_ones_are_told_in_a_few_lines() -> None:
 def test_before_it_is_signed_all_but_the_signature_is_checked() -> None:
     def ask(account: str, pool: int = 1, amount: int = 5, reason: str = "a") -> list[str]:
         correction = Correction(epoch=3, pool=pool, account_id=account, amount=str(amount), reason=reason)
-        return [f.message for f in check_unsigned(correction, [GOOD], KINDS, DOMAIN, RULES)]
+        return [f.message for f in check_unsigned([correction], [GOOD], 3, KINDS, DOMAIN, RULES)]
 
     assert ask("ann") == [] == ask("ann", reason="hours lost")
     for found, message in (

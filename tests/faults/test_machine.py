@@ -17,7 +17,7 @@ from tests.faults.machine import PublishingMachine
 from tests.faults.trouble import DEAR_PUBLICATIONS, Command
 from tests.faults.world import Ground
 
-STORIES, STEPS, ENOUGH = 44, 50, 2000
+STORIES, STEPS, ENOUGH = 54, 50, 2000
 
 STORY = settings(
     deadline=None,

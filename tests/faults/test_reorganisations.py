@@ -39,7 +39,7 @@ def test_a_publication_survives_a_reorganisation(
     world: World, monkeypatch: pytest.MonkeyPatch, state: str, depth: int
 ) -> None:
     STATES[state](world, monkeypatch)
-    world.node.reorganise(depth)
+    world.reorganise(depth)
     finish(world)
 
 
@@ -52,7 +52,7 @@ def test_two_reorganisations_in_a_row_while_it_waits(world: World, depth: int) -
         sent = [each for each in world.proxy.sent_transactions() if each.is_accepted]
         if at and sent and world.proxy.count("eth_getTransactionReceipt") >= at[0]:
             at.pop(0)
-            world.node.reorganise(depth)
+            world.reorganise(depth)
 
     world.on_pause = reorganise
     outcome = world.publish()
@@ -67,7 +67,7 @@ def test_a_node_that_pools_again_what_it_took_back_changes_nothing(world: World,
     with Proxy(world.node.url, reinject=True) as kind:
         world.proxy = kind
         mined(world, pytest.MonkeyPatch())
-        world.node.reorganise(depth)
+        world.reorganise(depth)
         finish(world)
         assert len(world.versions()) == 1
 
@@ -79,7 +79,7 @@ def test_on_a_fork_with_a_rival_root_nothing_of_ours_goes_through(
 ) -> None:
     STATES[state](world, monkeypatch)
     world.on_pause = lambda: None
-    world.node.reorganise(depth)
+    world.reorganise(depth)
     world.node.ask("anvil_dropAllTransactions")
     world.publish_rival()
     refuse_beside_a_rival(world)
@@ -96,7 +96,7 @@ def test_attestations_and_revocations_survive_it_too(world: World, action: str, 
         step()
     world.proxy.mine()
     world.on_pause = lambda: None
-    world.node.reorganise(depth)
+    world.reorganise(depth)
     step()
     world.check()
     assert Intents(world.workspace().ledger).open(ANVIL_CHAIN_ID) == []
@@ -108,7 +108,7 @@ def test_attestations_and_revocations_survive_it_too(world: World, action: str, 
 def test_resume_heals_a_reorganisation_of_64_blocks_without_a_person(world: World) -> None:
     mined(world, pytest.MonkeyPatch())
     world.on_pause = lambda: None
-    world.node.reorganise(64)
+    world.reorganise(64)
     [resumed] = world.resume()
     assert (resumed.action, resumed.epoch, resumed.overtaken) == ("publish", 0, None)
     assert resumed.receipt is not None
@@ -125,7 +125,7 @@ def test_a_nonce_that_another_took_in_a_block_that_goes_away_is_not_given_up(wor
     def reorganise() -> None:
         nonlocal depth
         if depth:
-            world.node.reorganise(depth)
+            world.reorganise(depth)
             world.node.ask("anvil_dropAllTransactions")
             depth = 0
 

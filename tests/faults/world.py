@@ -157,6 +157,19 @@ class World:
         data = self.truth._contract.encode_abi(name, arguments)
         self.send_past_the_proxy(signer, data)
 
+    def reorganise(self, depth: int) -> None:
+        """The node's `reorganise`. Where anvil forgets the code of contracts in blocks that could become final, more blocks
+        follow, without what waits for one."""
+        if not self.node.reorganise(depth):
+            return
+        waiting = [
+            sent.seen.params[0] for sent in self.proxy.sent_transactions() if self.node.is_pooled(sent.transaction.hash)
+        ]
+        self.node.ask("anvil_dropAllTransactions")
+        self.node.mine(self.node.head() - self.node.final() + 1)
+        for raw in dict.fromkeys(waiting):
+            self.node.ask("eth_sendRawTransaction", raw)
+
     def send_past_the_proxy(self, signer: LocalSigner, data: str) -> None:
         """In place of whatever waits at the signer's next nonce; for a tip that does not spoil what the node advises."""
         self.node.clear_pool(signer.address)

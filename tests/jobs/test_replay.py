@@ -95,7 +95,7 @@ class Network:
         return {
             str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest()
             for p in paths
-            if p.is_file() and p.name not in (".lock", FILE)
+            if p.is_file() and p.name not in (".lock", FILE, f".{FILE}.lock")
         }
 
 
