@@ -103,7 +103,8 @@ class ForkingNode:
         ]
         command = ["node", str(self._program), *options]
         self._front.open()
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen(command, cwd=self._folder, **quiet)  # it leaves files where it runs
         for _ in range(600):
             assert self._process.poll() is None, "the node stopped while starting"
             try:
