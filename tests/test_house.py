@@ -19,6 +19,9 @@ MONEY = ("allocation", "distribution", "merkle", "reference", "ruleset_v1", "sco
 DOORS_TO_CLOCK = ("api", "cli", "jobs")
 BANNED_WORDS = {"utils", "util", "helpers", "helper", "common", "manager", "handle", "misc", "stuff"}
 TOP_LEVEL = {
+    ".ci",
+    ".editorconfig",
+    ".gitignore",
     "LICENSE",
     "Makefile",
     "README.md",
@@ -225,8 +228,7 @@ def test_nothing_is_left_to_do() -> None:
 
 
 def test_top_level_holds_only_what_the_house_names() -> None:
-    top = {path.parts[0] for path in tracked_files()}
-    assert {name for name in top if not name.startswith(".")} - TOP_LEVEL == set()
+    assert {path.parts[0] for path in tracked_files()} == TOP_LEVEL
 
 
 def test_lock_files_hold_no_address() -> None:
