@@ -1,5 +1,6 @@
 """One chain: connecting, blocks, finality, logs. Every failure is a ChainError of one line."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from json import JSONDecodeError
@@ -25,6 +26,7 @@ MOST_APART = 64
 """Nodes whose final blocks are more blocks apart than this are out of step; only a majority leaves one out."""
 
 # How nodes say that they do not know a block tag: invalid params, and unknown block.
+_HEX = re.compile("0x([0-9a-fA-F]{2})*")
 _UNKNOWN_TAG_CODES = (-32602, -39001)
 
 
@@ -92,10 +94,14 @@ class Chain:
             answers = provider.ask_each("eth_getBlockByNumber", ["finalized", False])
         having = [endpoint.where for endpoint, answer in answers if answer.get("result")]
         lacking = [endpoint.where for endpoint, answer in answers if _lacks_block(answer)]
+        if not having and not lacking:
+            raise ChainUnavailable(
+                f"asking for the final block: {self.where} does not answer; check the address and the network"
+            )
         if len(having) == len(lacking):
             raise ChainUnavailable(
-                f"asking for the final block: {', '.join(having) or 'none'} of {self.where} have one, "
-                f"{', '.join(lacking) or 'none'} say that the chain has none; take the wrong one out of REWARDS_RPC_URL"
+                f"asking for the final block: {', '.join(having)} have one, {', '.join(lacking)} say that "
+                "the chain has none; take the wrong one out of REWARDS_RPC_URL"
             )
         return len(having) > len(lacking)
 
@@ -217,6 +223,8 @@ class Chain:
             raise ChainUnavailable(f"{doing}: {error}") from None
         except (JSONDecodeError, UnicodeDecodeError) as error:
             raise ChainUnavailable(f"{doing}: {self.where} answers no JSON ({_one_line(error)})") from None
+        except ValueError as error:  # an answer of the right shape that says nothing
+            raise ChainUnavailable(f"{doing}: {self.where} answers what cannot be read ({_one_line(error)})") from None
         except OSError as error:
             raise ChainUnavailable(
                 f"{doing}: {self.where} does not answer ({type(error).__name__}); check the address and the network"
@@ -296,7 +304,7 @@ def _describe(error: ContractLogicError) -> str:
     data = error.data
     if isinstance(data, Mapping):
         data = data.get("data")
-    if isinstance(data, str) and data.startswith("0x"):
+    if isinstance(data, str) and _HEX.fullmatch(data):
         return describe_revert(bytes.fromhex(data[2:]))
     return _one_line(error)
 

@@ -1,6 +1,7 @@
 """Several nodes of one chain behind one web3 provider: the next one answers for one that does not, and every one of them
 gets what is sent."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -17,6 +18,7 @@ from rewards.chain.blot import list_parts, order_secrets, redact
 from rewards.errors import ChainError
 
 SEND = "eth_sendRawTransaction"
+_HEX = re.compile("0x[0-9a-fA-F]*")
 
 
 class NoAnswer(Exception):
@@ -54,7 +56,7 @@ class Endpoint:
     def blot(self, error: object) -> Any:
         """A node's error of whatever shape, every text in it without that key."""
         if isinstance(error, str):
-            return redact(error, self.secrets)
+            return error if _HEX.fullmatch(error) else redact(error, self.secrets)
         if isinstance(error, dict):
             return {name: self.blot(value) for name, value in error.items()}
         return [self.blot(one) for one in error] if isinstance(error, list) else error
@@ -133,6 +135,8 @@ class Endpoints(JSONBaseProvider):
             endpoint.rests_until = self._asked + REST
             raise
         endpoint.rests_until = 0
+        if answer.get("error", ...) is None:
+            del answer["error"]  # some nodes name it beside a result
         if "error" in answer:
             answer["error"] = endpoint.blot(answer["error"])
         return answer

@@ -9,6 +9,7 @@ import rlp
 from eth_account import Account
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
+from rlp.exceptions import RLPException
 
 from rewards.errors import ChainError
 from rewards.units import Address, keccak, parse_address
@@ -67,7 +68,7 @@ class SignedIntent:
         try:
             numbers, _, _ = _read_content(raw)
             sender = parse_address(Account.recover_transaction(raw))
-        except (rlp.DecodingError, BadSignature, ValidationError, IndexError, TypeError) as error:
+        except (RLPException, BadSignature, ValidationError, IndexError, TypeError) as error:
             raise ValueError(str(error)) from None
         return cls(purpose, sender=sender, raw=raw, transaction=keccak(raw), **numbers)
 
@@ -97,7 +98,7 @@ def read_called(text: str) -> Address | None:
     """The address that a stored intent calls, by its bytes, without a look at who signed; None where it reads as none."""
     try:
         return _read_content(bytes.fromhex(json.loads(text)["raw"].removeprefix("0x")))[1]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, rlp.DecodingError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RLPException):
         return None
 
 

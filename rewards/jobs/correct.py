@@ -84,6 +84,12 @@ class CorrectionQueue:
         known = [*self.workspace.store.numbers(), *(epoch.number for epoch in self.workspace.ledger.sealed())]
         return max(known, default=self._first - 1) + 1
 
+    def open_vault(self) -> VaultReader:
+        """The Vault that the deployment names; UsageError where no node is named to ask it."""
+        if self._open_vault is None:
+            raise UsageError("no node is named to ask the Vault; set REWARDS_RPC_URL and REWARDS_DEPLOYMENT")
+        return self._open_vault()
+
     @cached_property
     def _reopened(self) -> int | None:
         """The sealed epoch that the next run computes again, with every later one: the Vault revoked it for good."""

@@ -12,12 +12,14 @@ from rewards.bundles.store import Bundle
 from rewards.distribution import add_wallets
 from rewards.epoch import Epoch
 from rewards.errors import Disagreement, InputError, StorageError, UsageError
+from rewards.jobs.before_sending import is_of
 from rewards.jobs.correct import CorrectionQueue
 from rewards.jobs.engines import open_engine
 from rewards.jobs.prepare import REPEAT_EPOCHS, OnStage, read_previous
+from rewards.jobs.workspace import find_live
 from rewards.manifest import Manifest
 from rewards.policy import Policy, parse_policy
-from rewards.ports import Counts, Engine, EpochInputs, Previous, RollUp
+from rewards.ports import Counts, Engine, EpochInputs, Previous, RollUp, VaultReader
 from rewards.replay import (
     allocate_again,
     compare_allocations,
@@ -63,7 +65,8 @@ class SealedEpochFiles:
 
 
 def require_sealed(queue: CorrectionQueue, number: int, manifest: str | None = None) -> Bundle:
-    """The bundle of a sealed epoch; Disagreement where it is not the one that was sealed, or that was replayed."""
+    """The bundle of a sealed epoch, its root active where it is bound to a Vault; Disagreement where it is not the one
+    that was sealed, or that was replayed."""
     sealed = {epoch.number: epoch.manifest for epoch in queue.workspace.ledger.sealed()}
     if number not in sealed:
         known = ", ".join(map(str, sealed)) or "none"
@@ -78,7 +81,21 @@ def require_sealed(queue: CorrectionQueue, number: int, manifest: str | None = N
         raise Disagreement(
             f"epoch {number} was replayed as {manifest} and is sealed as {sealed[number]} by now; replay it again"
         )
+    if bundle.manifest.chain is not None:
+        _require_active(queue.open_vault(), bundle.manifest)
     return bundle
+
+
+def _require_active(vault: VaultReader, manifest: Manifest) -> None:
+    """A root that may still be revoked may be computed again with the mended rows, which would then be paid twice."""
+    number = manifest.epoch.number
+    record = find_live(vault, number)
+    if record is None or record.status != "active" or not is_of(record, manifest):
+        state = "not on the chain as it is sealed here" if record is None or not is_of(record, manifest) else "pending"
+        raise UsageError(
+            f"epoch {number} is {state}; replay it once its root is active: until then it may be computed again, and would "
+            "count the rows itself"
+        )
 
 
 def read_sealed(queue: CorrectionQueue, number: int) -> SealedEpochFiles:

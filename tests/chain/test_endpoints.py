@@ -286,3 +286,55 @@ def test_another_node_answers_for_one_with_an_odd_result() -> None:
     with joined(first, second) as chain:
         first.results["eth_getBlockByNumber"] = {"number": "0x1"}
         assert chain.head().number == 101
+
+
+class Reverting(Node):
+    """Refuses every call with the same data."""
+
+    data: str = "0x"
+
+    def __call__(self, request: dict[str, Any]) -> bytes:
+        if request["method"] != "eth_call":
+            return super().__call__(request)
+        error = {"code": 3, "message": "execution reverted", "data": self.data}
+        return json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode()
+
+
+def test_data_of_a_revert_stays_as_it_is_also_where_it_holds_a_part_of_an_address() -> None:
+    """The id of the chain in the path is no rarity, and its digits are in every other number."""
+    node = Reverting()
+    reason = "holds 3338 CXPT"
+    packed = reason.encode().hex().ljust(64, "0")
+    node.data = f"0x08c379a0{32:064x}{len(reason):064x}{packed}"
+    with serve(node) as url, pytest.raises(ChainError, match="holds 3338 CXPT"):
+        connect(f"{url}/0000", CHAIN_ID, timeout_s=5).replay({"to": ADDRESS, "data": "0x"}, "latest")
+
+
+@pytest.mark.parametrize("data", ["0x123", "0xzz", "0x08c379a0"])
+def test_data_of_a_revert_that_cannot_be_read_is_one_line(data: str) -> None:
+    node = Reverting()
+    node.data = data
+    with joined(node) as chain, pytest.raises(ChainError) as told:
+        chain.replay({"to": ADDRESS, "data": "0x"}, "latest")
+    assert "\n" not in str(told.value)
+
+
+class NullError(Node):
+    """Names an error that is none beside every result."""
+
+    def __call__(self, request: dict[str, Any]) -> bytes:
+        return json.dumps(json.loads(super().__call__(request)) | {"error": None}).encode()
+
+
+def test_an_error_that_is_null_is_none() -> None:
+    with joined(NullError()) as chain:
+        assert chain.head().number == 100
+        chain.send_raw(b"\x01", "sending")
+
+
+def test_nodes_that_are_all_down_are_not_said_to_disagree() -> None:
+    node = Node()
+    with joined(node, Node(down=True)) as chain:
+        node.down = True
+        with pytest.raises(ChainUnavailable, match="answer"):
+            chain.final_block()

@@ -301,35 +301,6 @@ def test_more_credit_than_the_vault_takes_a_night_is_refused_before_sealing(
     assert not nights.workspace.store.has(0)
 
 
-def test_a_replay_of_a_vault_s_epoch_splits_its_pools_and_signs_for_it(nights: Nights, vault: Vault) -> None:
-    late, table = "460bf2e5-9074-46d8-b765-d42b9b419837", nights.inputs / "provisions.parquet"
-    whole = pl.read_parquet(table)
-    table.unlink()
-    whole.filter(pl.col("provision_id") != late).write_parquet(table)
-    bound = _bind(nights, vault)
-    bound.run(0)
-    whole.write_parquet(table)
-    record = nights.workspace.data.with_name("deployment.json")
-    record.write_text(vault.deployment.to_json())
-    data, policies = nights.workspace.data, nights.settings.policies
-    settings = Settings(data=data, inputs=nights.inputs, policies=policies, deployment=record, threads=1)
-    queue = CorrectionQueue(settings)
-    plan = plan_replay(queue, 0, "registered late")
-    (provider,) = [one for one in plan.corrections if one.pool == PROVIDER]
-    owner = whole.filter(provision_id=late)["provider_id"][0]
-    lost = sum(one.change.difference for one in plan.changes if one.change.pool == PROVIDER)
-    # Where the Vault's limit is the pool and no cap cuts, one's gain is what the others would have lost.
-    assert (provider.account_id, bound.workspace.store.read(0).manifest.totals[PROVIDER].pool, lost) == (
-        owner,
-        10**15,
-        0,
-    )
-    for one in apply_replay(queue, plan, CORRECTOR):
-        assert one.record.recover(Domain(vault.chain_id, vault.address)) == CORRECTOR.address
-        assert one.record.recover(None) != CORRECTOR.address
-    assert plan_replay(queue, 0, "again").corrections == []
-
-
 def test_an_account_that_lost_its_wallet_is_credited_in_its_held_amount(nights: Nights, earner: str) -> None:
     accounts = (nights.inputs / "accounts.parquet").resolve()
     (nights.inputs / "accounts.parquet").unlink()
@@ -594,3 +565,41 @@ def test_held_money_and_corrections_of_a_night_stay_within_the_vault_s_limit(rep
     assert after.held >= limit * 8 // 10
     assert bound.net.publish(1).record.status == "pending"
     assert bound.attest(1).attestations_missing == 0
+
+
+def test_a_vault_s_epoch_is_replayed_once_its_root_is_active(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository / "data" / "sample", tmp_path / "inputs")
+    late, table = "460bf2e5-9074-46d8-b765-d42b9b419837", tmp_path / "inputs" / "provisions.parquet"
+    whole = pl.read_parquet(table)
+    whole.filter(pl.col("provision_id") != late).write_parquet(table)
+    bound = _bind_network(tmp_path / "inputs", tmp_path, limit=10**15)
+    bound.run(0)
+    for step, state in ((bound.net.publish, "not on the chain"), (lambda: bound.attest(0), "pending")):
+        with pytest.raises(UsageError, match=f"epoch 0 is {state}.*; replay it once its root is active"):
+            plan_replay(bound.queue(), 0, "registered late")
+        step()
+    with pytest.raises(UsageError, match="epoch 0 is pending"):
+        plan_replay(bound.queue(), 0, "registered late")
+    bound.net.embedded.set_time(CALENDAR.epoch(0).end_us // 1_000_000 + 86_400)
+
+    whole.write_parquet(table)
+    plan = plan_replay(bound.queue(), 0, "registered late")
+    (provider,) = [one for one in plan.corrections if one.pool == PROVIDER]
+    owner = whole.filter(provision_id=late)["provider_id"][0]
+    lost = sum(one.change.difference for one in plan.changes if one.change.pool == PROVIDER)
+    # Where the Vault's limit is the pool and no cap cuts, one's gain is what the others would have lost.
+    pool = bound.net.workspace().store.read(0).manifest.totals[PROVIDER].pool
+    assert (provider.account_id, pool, lost) == (owner, 10**15, 0)
+    for one in apply_replay(bound.queue(), plan, CORRECTOR):
+        assert one.record.recover(bound.domain) == CORRECTOR.address
+        assert one.record.recover(None) != CORRECTOR.address
+    assert plan_replay(bound.queue(), 0, "again").corrections == []
+
+
+def test_a_revoked_epoch_is_not_replayed(bound: Bound) -> None:
+    bound.run(0)
+    bound.net.publish()
+    bound.net.revoke()
+    for enters in (0, 1):
+        with pytest.raises(UsageError, match="epoch 0 is not on the chain"):
+            plan_replay(bound.queue(), 0, "registered late", enters)
