@@ -6,7 +6,7 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.corrections import Correction
+from rewards.corrections import Correction, is_seen
 from rewards.typed_data import CURVE_ORDER, Domain, recover_signer
 from rewards.units import SUPPLY, Address, parse_address
 from tests.signed import CORRECTOR
@@ -14,6 +14,9 @@ from tests.signed import CORRECTOR
 DOMAIN = Domain(31337, Address("0x" + "ab" * 20))
 PINNED = "b1f3ed383b22636f74dda44fd33cdfbb93eae735faf51feb693c469f1b634b6f"
 
+reasons = st.tuples(
+    st.sampled_from("aZ9\u00e9\u0416\u5b57"), st.text(st.characters(categories=["L", "N"]), max_size=39)
+)
 corrections = st.builds(
     lambda epoch, pool, account, units, reason: Correction(
         epoch=epoch, pool=pool, account_id=account, amount=str(units), reason=reason
@@ -22,7 +25,7 @@ corrections = st.builds(
     st.sampled_from([1, 2]),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
     st.integers(-SUPPLY, SUPPLY).filter(bool),
-    st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=40),
+    reasons.map("".join).filter(is_seen),
 )
 domains = st.none() | st.builds(
     lambda chain, vault: Domain(chain, Address("0x" + vault.hex())),
