@@ -58,7 +58,7 @@ class Ground:
 def prepare_ground(node: Node, inputs: Path, folder: Path) -> Ground:
     """Deploys, deposits the sample's fees at their times, and seals both epochs, which nobody has published."""
     chain = node.connect()
-    sender = Sender(chain, Patience(polls=30, pause_s=0, pause=lambda _: node.mine()))
+    sender = Sender(chain, Patience(polls=30, pause_s=0, pause=lambda _: node.mine()), 100 * FEE_CAP)
     roles = VaultSettings(
         admin=ADMIN.address,
         publishers=[PUBLISHER.address],
