@@ -303,7 +303,7 @@ def find_damage(stored: StoredHistory, origin: str) -> list[Finding]:
 
 def find_settled(stored: StoredHistory, origin: str) -> Mapping[int, Publication]:
     """The publication of each epoch that a later epoch's followed: active for good, since the Vault takes no root while
-    one is pending. None where the files are damaged or of another Vault."""
+    one is pending. Empty where the files are damaged or of another Vault."""
     if find_damage(stored, origin):
         return {}
     logged = [decode_entry(entry) for entry in split_entries(stored.log)[: stored.size]]

@@ -89,6 +89,11 @@ class Manifest:
         """The digest's 32 bytes, as they go on chain."""
         return bytes.fromhex(self.digest)
 
+    @property
+    def first_epoch(self) -> int:
+        """The number of the network's first epoch."""
+        return self.chain.first_epoch if self.chain else 0
+
     def total(self, pool: int) -> int:
         """The cumulative total of the pool's leaves: what the Vault is told."""
         return self.totals[pool].claimables

@@ -14,7 +14,8 @@ from rewards.bundles.disk import move_file, move_into_place, stage_folder, write
 from rewards.corrections import FILE, decode_records, encode_records, list_records, tabulate_records
 from rewards.errors import Disagreement, InputError
 from rewards.manifest import FILES, Manifest, parse_manifest
-from rewards.schemas import PUBLISHED, Table
+from rewards.ports import EpochInputs
+from rewards.schemas import ACCOUNTS, DEPOSITS, HEARTBEATS_ROLLUP, PROVISIONS, PUBLISHED, ROLLUP, Table
 
 ROW_GROUP = 1 << 17
 TABLES = {f"{table.name}.parquet": table for table in PUBLISHED}
@@ -80,6 +81,22 @@ class Bundle:
             return table.check(frame, str(self.folder / name))
         except InputError as error:
             raise Disagreement(f"{error}; get the published file again") from error
+
+    def inputs(self) -> EpochInputs:
+        """All that the epoch was computed from, but for the epoch before and the policy; raises Disagreement as `frame`
+        does."""
+        chain = self.manifest.chain
+        return EpochInputs(
+            epoch=self.manifest.epoch,
+            rollup=self.frame(ROLLUP),
+            heartbeats=self.frame(HEARTBEATS_ROLLUP),
+            accounts=self.frame(ACCOUNTS),
+            provisions=self.frame(PROVISIONS),
+            deposits=self.frame(DEPOSITS),
+            corrections=self.corrections(),
+            forbidden=frozenset({chain.token, chain.vault}) if chain else frozenset(),
+            limits=chain.limits if chain else None,
+        )
 
     def corrections(self) -> pl.DataFrame:
         """The corrections that entered the epoch; raises Disagreement as `frame` does."""

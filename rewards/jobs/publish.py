@@ -14,7 +14,7 @@ from rewards.jobs.before_sending import find_objections, find_publication_hash, 
 from rewards.jobs.history import extend_history
 from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.proposal import Author, bring_about
-from rewards.jobs.workspace import Workspace, now
+from rewards.jobs.workspace import Workspace, find_live, now
 from rewards.manifest import Manifest
 from rewards.ports import Receipt, RootRecord
 from rewards.schemas import CLAIMABLES, MONEY
@@ -77,8 +77,8 @@ def intend_publication(vault: Vault, manifest: Manifest) -> Intent:
 def find_published(vault: Vault, manifest: Manifest, block: int | None = None) -> RootRecord | None:
     """The chain's record of this very publication, now or after a block; null when nothing live is published for the
     epoch. Raises Disagreement when something else is."""
-    record = vault.root_at(manifest.epoch.number, block)
-    if record is None or record.status == "revoked":
+    record = find_live(vault, manifest.epoch.number, block)
+    if record is None:
         return None
     if not is_of(record, manifest):
         raise Disagreement(

@@ -32,12 +32,9 @@ from rewards.rulesets import ruleset_for
 from rewards.schemas import (
     ACCOUNTS,
     ALLOCATIONS,
-    DEPOSITS,
-    HEARTBEATS_ROLLUP,
     PROVISIONS,
     QUARANTINE,
     QUARANTINE_REASONS,
-    ROLLUP,
 )
 from rewards.units import POOLS
 
@@ -102,7 +99,7 @@ def read_sealed(queue: CorrectionQueue, number: int) -> SealedEpochFiles:
     """A sealed epoch from its bundle and the one before, checked: what they hold gives the sealed allocations."""
     bundle = require_sealed(queue, number)
     bundle.check()
-    manifest, chain = bundle.manifest, bundle.manifest.chain
+    manifest = bundle.manifest
     if manifest.epoch != queue.settings.calendar.epoch(number):
         raise Disagreement(
             f"epoch {number} here starts {manifest.epoch.start.isoformat()}; give the --genesis that it was sealed with"
@@ -114,33 +111,19 @@ def read_sealed(queue: CorrectionQueue, number: int) -> SealedEpochFiles:
             f"epoch {number} was sealed by ruleset {manifest.ruleset} {manifest.ruleset_version}, here is "
             f"{rules.NAME} {rules.VERSION}; replay it with the version that sealed it"
         )
-    previous, _ = read_previous(queue.workspace, number, _first_epoch(manifest))
+    previous, _ = read_previous(queue.workspace, number, manifest.first_epoch)
     if previous.digest != manifest.previous:
         raise Disagreement(
             f"epoch {number} follows manifest {manifest.previous}, epoch {number - 1} here has {previous.digest}; "
             "restore the published folder"
         )
-    inputs = EpochInputs(
-        epoch=manifest.epoch,
-        rollup=bundle.frame(ROLLUP),
-        heartbeats=bundle.frame(HEARTBEATS_ROLLUP),
-        accounts=bundle.frame(ACCOUNTS),
-        provisions=bundle.frame(PROVISIONS),
-        deposits=bundle.frame(DEPOSITS),
-        corrections=bundle.corrections(),
-        forbidden=frozenset({chain.token, chain.vault}) if chain else frozenset(),
-        limits=chain.limits if chain else None,
-    )
+    inputs = bundle.inputs()
     sealed = SealedEpochFiles(bundle, policy, previous, inputs, bundle.frame(ALLOCATIONS))
     if compare_allocations(sealed.allocations, sealed.allocate(inputs)):
         raise Disagreement(
             f"{bundle.folder} does not give its own allocations when it is computed again; see rewards verify {number}"
         )
     return sealed
-
-
-def _first_epoch(manifest: Manifest) -> int:
-    return manifest.chain.first_epoch if manifest.chain else 0
 
 
 def count_again(queue: CorrectionQueue, sealed: SealedEpochFiles, on_stage: OnStage) -> tuple[EpochInputs, Counts]:
@@ -224,7 +207,7 @@ class _Reader:
         """Files of the ids that count elsewhere, or here already: in this epoch and the three before and after it, as they
         were counted; in the three before also what would count now, and would be credited by a replay of those; in later
         ones that are not sealed, what has come so far."""
-        number, first = self._number, _first_epoch(self._sealed.manifest)
+        number, first = self._number, self._sealed.manifest.first_epoch
         before = range(max(0, number - REPEAT_EPOCHS), number)
         counted = {e: self._find_counted(e) for e in (*before, number) if e >= first}
         read: list[Path] = []

@@ -20,15 +20,10 @@ from rewards.policy import Policy, parse_policy
 from rewards.ports import Counts, EpochInputs, EpochResult, PoolTotals, Previous
 from rewards.rulesets import ruleset_for
 from rewards.schemas import (
-    ACCOUNTS,
     ALLOCATIONS,
     CLAIMABLES,
-    DEPOSITS,
-    HEARTBEATS_ROLLUP,
     PROVISION_SCORES,
-    PROVISIONS,
     QUARANTINE,
-    ROLLUP,
     SCORES,
     STATE,
 )
@@ -99,7 +94,7 @@ def _compare(name: str, expected: object, found: object) -> Check:
 def _read_previous(store: BundleStore, manifest: Manifest) -> tuple[tuple[Previous, Manifest | None] | None, Check]:
     number = manifest.epoch.number
     if manifest.previous is None:
-        first = manifest.chain.first_epoch if manifest.chain else 0
+        first = manifest.first_epoch
         if number != first or store.has(number - 1):  # empty books would forget what everyone had
             return None, Check(
                 "previous epoch", f"the manifest names none, and epoch {number} is not the first ({first})"
@@ -140,19 +135,9 @@ def _recompute(store: BundleStore, bundle: Bundle, on_stage: Callable[[str], Non
 def _compare_all(
     store: BundleStore, bundle: Bundle, previous: Previous, before: Manifest | None, on_stage: Callable[[str], None]
 ) -> list[Check]:
-    manifest, chain = bundle.manifest, bundle.manifest.chain
+    manifest = bundle.manifest
     policy = parse_policy(bundle.content("policy.toml"), str(bundle.folder / "policy.toml"))
-    inputs = EpochInputs(
-        epoch=manifest.epoch,
-        rollup=bundle.frame(ROLLUP),
-        heartbeats=bundle.frame(HEARTBEATS_ROLLUP),
-        accounts=bundle.frame(ACCOUNTS),
-        provisions=bundle.frame(PROVISIONS),
-        deposits=bundle.frame(DEPOSITS),
-        corrections=bundle.corrections(),
-        forbidden=frozenset({chain.token, chain.vault}) if chain else frozenset(),
-        limits=chain.limits if chain else None,
-    )
+    inputs = bundle.inputs()
     result = compute_epoch(inputs, previous, policy)
     rules = ruleset_for(manifest.epoch.number, policy)
     reference = check_reference(inputs, result, previous, policy)
@@ -234,7 +219,7 @@ def _check_judgement(
 ) -> Check:
     """The gates of judgement, as far as the bundles here let them be asked, find what the manifest says that was
     overridden, and nothing else; and the policy is of no later day."""
-    first = manifest.chain.first_epoch if manifest.chain else 0
+    first = manifest.first_epoch
     judged = ask_judgement(store, inputs, result, previous, _counts(manifest), first, policy)
     problems = [str(f) for f in check_overrides(manifest.overrides, judged.findings, judged.asked)]
     if manifest.policy_since > manifest.epoch.start.date().isoformat():

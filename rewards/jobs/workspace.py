@@ -125,9 +125,9 @@ class Workspace:
         move_into_place(folder, target)
 
 
-def find_live(vault: VaultReader, number: int) -> RootRecord | None:
-    """The Vault's live record of an epoch; null where there is none."""
-    record = vault.root_at(number) if number >= 0 else None
+def find_live(vault: VaultReader, number: int, block: int | None = None) -> RootRecord | None:
+    """The Vault's live record of an epoch, now or after a block; null where there is none."""
+    record = vault.root_at(number, block) if number >= 0 else None
     return None if record is None or record.status == "revoked" else record
 
 

@@ -213,19 +213,26 @@ def test_a_run_that_was_killed_goes_on_without_being_told_again(
     assert verify_epoch(workspace.data, 0).agrees
 
 
+def _die_before_it_is_placed(unfunded: RunSettings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A run with an override that sealed its epoch and was killed then."""
+
+    def die(*_: Any) -> None:
+        raise Crash
+
+    workspace = Workspace(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(BundleStore, "place", die)
+        with pytest.raises(Crash):
+            _run(workspace, unfunded, 0, funded=REASON)
+    return workspace
+
+
 def test_a_killed_run_goes_on_with_the_override_that_was_sealed_however_it_is_told_again(
     unfunded: RunSettings, calm: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the epoch were computed with the other reason, to another digest than the sealed one, and never placed."""
 
-    def die(*_: Any) -> None:
-        raise Crash
-
-    workspace = Workspace(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(BundleStore, "place", die)
-        with pytest.raises(Crash):
-            _run(workspace, unfunded, 0, funded=REASON)
+    workspace = _die_before_it_is_placed(unfunded, tmp_path, monkeypatch)
     notes = [f for f in _run(workspace, unfunded, 0, funded=f"{REASON}!").findings if "without this" in f.message]
     assert [(f.gate, f.observed, f.refuses) for f in notes] == [("funded", f"{REASON}!", False)]
     assert _published(workspace) == _published(calm)
@@ -235,14 +242,7 @@ def test_a_killed_run_goes_on_with_the_override_that_was_sealed_however_it_is_to
 def test_nothing_that_is_stored_of_a_sealed_epoch_is_replaced_by_another_result(
     unfunded: RunSettings, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: Any) -> None:
-        raise Crash
-
-    workspace = Workspace(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(BundleStore, "place", die)
-        with pytest.raises(Crash):
-            _run(workspace, unfunded, 0, funded=REASON)
+    workspace = _die_before_it_is_placed(unfunded, tmp_path, monkeypatch)
     before = workspace.ledger.overrides(0), workspace.ledger.findings()
     with pytest.raises(Disagreement, match="inputs, policy or code changed since"):
         _run(workspace, settings_for(sample), 0)

@@ -27,15 +27,11 @@ from rewards.merkle import ClaimTree
 from rewards.policy import parse_policy
 from rewards.ports import EpochInputs, Previous
 from rewards.schemas import (
-    ACCOUNTS,
     ALLOCATIONS,
     CLAIMABLES,
     DEPOSITS,
-    HEARTBEATS_ROLLUP,
     MONEY,
-    PROVISIONS,
     QUARANTINE,
-    ROLLUP,
     STATE,
 )
 from rewards.units import SUPPLY
@@ -391,17 +387,7 @@ def test_reading_a_published_epoch_changes_nothing(copy: Workspace) -> None:
 def _recompute_all(bundle: Bundle, before: Bundle, change: Callable[[EpochInputs], EpochInputs]) -> None:
     """What a forger who runs the whole computation over doctored inputs would publish."""
     manifest = bundle.manifest
-    inputs = change(
-        EpochInputs(
-            epoch=manifest.epoch,
-            rollup=bundle.frame(ROLLUP),
-            heartbeats=bundle.frame(HEARTBEATS_ROLLUP),
-            accounts=bundle.frame(ACCOUNTS),
-            provisions=bundle.frame(PROVISIONS),
-            deposits=bundle.frame(DEPOSITS),
-            corrections=bundle.corrections(),
-        )
-    )
+    inputs = change(bundle.inputs())
     previous = Previous(before.manifest.digest, before.frame(CLAIMABLES), before.frame(STATE), before.manifest.totals)
     policy = bundle.content("policy.toml")
     result = compute_epoch(inputs, previous, parse_policy(policy, "policy.toml"))
