@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.process import ROOT, Ended, KillPoint, Target, _run_order
+from tests.faults.process import ROOT, Ended, KillPoint, Target, _run_order, list_watched
 
 
 class Nursery:
@@ -63,7 +63,7 @@ class Nursery:
         order = {
             "target": target if isinstance(target, str) else list(target),
             "arguments": list(arguments),
-            "steps": list(dict.fromkeys([*steps, *([kill.step] if kill else [])])),
+            "steps": list_watched(steps, kill),
             "kill": asdict(kill) if kill else None,
             "trace": str(trace),
             "out": str(out),

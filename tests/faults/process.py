@@ -12,6 +12,7 @@ happens. A function that gives a generator or a context manager has returned whe
 
 import functools
 import importlib
+import itertools
 import json
 import os
 import random
@@ -27,6 +28,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BEFORE, AFTER = "before", "after"
+ANY_STEP = "*"
+"""As the step of a `KillPoint`: the `number`-th point of all that are watched, whatever it is."""
 
 Target = Sequence[str] | str
 """`["rewards", *arguments]`, or `module:function`."""
@@ -34,7 +37,7 @@ Target = Sequence[str] | str
 
 @dataclass(frozen=True, order=True)
 class KillPoint:
-    """Before or after (`when`) the `number`-th call, from 1, of the function `step`, a dotted path."""
+    """Before or after (`when`) the `number`-th call, from 1, of the function `step`, a dotted path; or ANY_STEP."""
 
     step: str
     when: str = BEFORE
@@ -57,10 +60,22 @@ class Ended:
     def was_killed(self) -> bool:
         return self.status == -signal.SIGKILL
 
+    def died_at(self, kill: KillPoint | None) -> bool:
+        """By its own hand, and not by a signal from outside before."""
+        if kill is None or not self.was_killed:
+            return False
+        return len(self.points) == kill.number if kill.step == ANY_STEP else kill in self.points
+
     @property
     def steps(self) -> list[str]:
         """The calls that began, by the last word of their path."""
         return [point.step.rsplit(".", 1)[-1] for point in self.points if point.when == BEFORE]
+
+
+def list_watched(steps: Iterable[str], kill: KillPoint | None) -> list[str]:
+    """The functions to wrap in a child."""
+    named = [kill.step] if kill and kill.step != ANY_STEP else []
+    return list(dict.fromkeys([*steps, *named]))
 
 
 def run_until(
@@ -118,14 +133,13 @@ class _Child:
         env: Mapping[str, str] | None,
         cwd: Path | None,
     ) -> None:
-        watched = list(dict.fromkeys([*steps, *([kill.step] if kill else [])]))
         self._folder = tempfile.TemporaryDirectory(prefix="steps-")
         self._trace, self._out, self._err = (Path(self._folder.name) / name for name in ("trace", "out", "err"))
         self._trace.touch()
         order = {
             "target": target if isinstance(target, str) else list(target),
             "arguments": list(arguments),
-            "steps": watched,
+            "steps": list_watched(steps, kill),
             "kill": asdict(kill) if kill else None,
             "trace": str(self._trace),
         }
@@ -169,6 +183,7 @@ class _Watch:
         self._trace = os.open(trace, os.O_WRONLY | os.O_APPEND)
         self._kill = kill
         self._counts: dict[str, int] = {}
+        self._reached = itertools.count(1)
         self._lock = threading.Lock()
 
     def wrap(self, step: str) -> None:
@@ -197,7 +212,7 @@ class _Watch:
 
     def _reach(self, point: KillPoint) -> None:
         os.write(self._trace, json.dumps(asdict(point)).encode() + b"\n")
-        if point == self._kill:
+        if self._kill in (point, KillPoint(ANY_STEP, number=next(self._reached))):
             os.kill(os.getpid(), signal.SIGKILL)
 
 

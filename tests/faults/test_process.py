@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.process import AFTER, BEFORE, KillPoint, kill_randomly, list_steps, run_until
+from tests.faults.process import AFTER, ANY_STEP, BEFORE, KillPoint, kill_randomly, list_steps, run_until
 
 WORK = "tests.faults.mortal:work"
 STEPS = "tests.faults.mortal_steps"
@@ -54,9 +54,16 @@ def test_every_point_of_a_list_can_be_died_at(tmp_path: Path) -> None:
     points = list_steps(WORK, ALL, arguments=[str(tmp_path), 1]).points
     assert len(points) == 8
     for number, point in enumerate(points, 1):
-        ended = run_until(WORK, point, ALL, arguments=[str(tmp_path), 1])
-        assert ended.was_killed
-        assert ended.points == points[:number]
+        for kill in (point, KillPoint(ANY_STEP, number=number)):
+            ended = run_until(WORK, kill, ALL, arguments=[str(tmp_path), 1])
+            assert ended.was_killed and ended.died_at(kill)
+            assert ended.points == points[:number]
+
+
+def test_a_child_that_ends_before_its_point_has_not_died_at_it(tmp_path: Path) -> None:
+    beyond = KillPoint(ANY_STEP, number=9)
+    ended = run_until(WORK, beyond, ALL, arguments=[str(tmp_path), 1])
+    assert ended.status == 0 and not ended.died_at(beyond) and not ended.died_at(None)
 
 
 def test_point_that_is_not_reached_kills_nothing(tmp_path: Path) -> None:

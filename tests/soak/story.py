@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rewards.errors import RewardsError, UsageError
 from tests.faults.commands import Operator
 from tests.faults.faults import FAULTS, Fault, hang
-from tests.faults.process import AFTER, BEFORE, Ended, KillPoint
+from tests.faults.process import AFTER, ANY_STEP, BEFORE, Ended, KillPoint
 from tests.faults.world import EPOCHS, GUARDIAN, World
 from tests.soak.invariants import Wrong, find_wrong_at_any_moment, find_wrong_at_rest
 from tests.soak.tally import Tally
@@ -22,6 +22,8 @@ MOST_TRIES = 12
 USUAL_S = 1.0
 """Seconds of a command, until one of its kind has ended undisturbed."""
 SLOWEST_S = 60.0
+MOST_POINTS = 40
+"""That a command reaches of those in STEPS, roughly."""
 
 RUN = ("run", "--epochs", "0..1")
 ATTEST = {number: ("attest", str(number)) for number in EPOCHS}
@@ -157,6 +159,9 @@ class Story:
         """What comes next, or anything."""
         if self.chance.random() < 0.4:
             return self.chance.choice(COMMANDS)
+        pending = self.world.truth.pending_epoch()
+        if pending is not None and self.chance.random() < 0.2:
+            return REVOKE[pending]
         if not all(self.world.workspace().store.has(number) for number in EPOCHS):
             return RUN
         for number in EPOCHS:
@@ -168,28 +173,33 @@ class Story:
         return RESUME
 
     def _run_disturbed(self, command: tuple[str, ...]) -> None:
-        """Killed at a named step, at a random moment, or not at all."""
+        """Killed at a step of a name, at one of any name, at a random moment, or not at all."""
         way, usual = self.chance.random(), self.usual_s.get(command[0], USUAL_S)
         kill, max_seconds = None, self.chance.uniform(0.0, usual)
-        if way < 0.4:
-            when = self.chance.choice((BEFORE, AFTER))
-            kill = KillPoint(self.chance.choice(STEPS[command[0]]), when, self.chance.choice((1, 1, 1, 1, 2, 3)))
-            max_seconds += usual
+        if way < 0.5:
+            kill = self._choose_point(command[0])
+            max_seconds += 2 * usual
         elif way > 0.9:
             max_seconds = SLOWEST_S
         self.run(command, kill, max_seconds)
+
+    def _choose_point(self, command: str) -> KillPoint:
+        if self.chance.random() < 0.5:
+            return KillPoint(ANY_STEP, number=self.chance.randint(1, MOST_POINTS))
+        when, number = self.chance.choice((BEFORE, AFTER)), self.chance.choice((1, 1, 1, 1, 2, 3))
+        return KillPoint(self.chance.choice(STEPS[command]), when, number)
 
     def run(self, command: tuple[str, ...], kill: KillPoint | None = None, max_seconds: float = SLOWEST_S) -> Ended:
         folder = "attester" if command[0] == "attest" else "data"
         self.operator.more = {"REWARDS_DATA": str(self.world.folder / folder)}
         before, began = self._count_faults(), time.monotonic()
-        ended = self.operator.run(*command, kill=kill, max_seconds=max_seconds)
+        ended = self.operator.run(*command, kill=kill, steps=STEPS[command[0]], max_seconds=max_seconds)
         if ended.status == 0:
             self.usual_s[command[0]] = time.monotonic() - began
         self.tally.add("commands")
         self.tally.add("rpc_faults", self._count_faults() - before)
         self.tally.add("kills", int(ended.was_killed))
-        self.tally.add("named_kills", int(ended.was_killed and kill in ended.points))
+        self.tally.add("named_kills", int(ended.died_at(kill)))
         self.tally.add("revocations", int(command[0] == "revoke" and ended.status == 0))
         if not ended.was_killed and (ended.status not in TOLD or "error: unexpected" in ended.err):
             last = (ended.err.strip().splitlines() or ["nothing said"])[0]
