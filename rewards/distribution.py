@@ -80,7 +80,7 @@ def settle_held(held: pl.DataFrame, accounts: pl.DataFrame, epoch: Epoch, hold_e
     known = held.join(
         accounts.select(id="account_id", wallet="wallet", suspended_at="suspended_at"), on="id", how="left"
     )
-    suspended = (pl.col("suspended_at") < epoch.end).fill_null(False)
+    suspended = pl.col("suspended_at") < epoch.end
     aged = pl.lit(epoch.number) - pl.col("epoch") >= hold_epochs
     fate = (
         pl.when(suspended)

@@ -187,12 +187,12 @@ def test_conserve_refuses_a_unit_more_than_the_pool(case: Case, pool: int) -> No
     books = case.prepared.result.totals
     message = f"{POOL_NAMES[pool]} pool: allocations pass the pool"
 
-    def look(allocated: int) -> list[tuple[str, str]]:
+    def look(allocated: int) -> list[tuple[str, str, str]]:
         findings = case.conserved(totals={**books, pool: replace(books[pool], allocated=allocated)})
-        return [(f.expected, f.observed) for f in findings if f.message == message]
+        return [(f.gate, f.expected, f.observed) for f in findings if f.message == message]
 
     assert look(books[pool].pool) == []
-    assert look(books[pool].pool + 1) == [(str(books[pool].pool), str(books[pool].pool + 1))]
+    assert look(books[pool].pool + 1) == [("conserve", str(books[pool].pool), str(books[pool].pool + 1))]
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -215,6 +215,7 @@ def test_conserve_refuses_an_amount_above_its_cap_and_shares_that_do_not_add_up(
     )
     finding = _only(case.conserved(allocations=lower.cast(frame.schema)), "conserve", "pass their cap")
     assert int(finding.observed) == int(finding.expected) + 1
+    assert finding.message.endswith(f"such as of {frame['account_id'][0]}")
     exact = frame.with_columns(cap="amount")
     assert case.conserved(allocations=exact) == []
     _only(case.conserved(allocations=add_unit(frame, "share")), "conserve", "shares do not add up")
@@ -242,7 +243,8 @@ def test_conserve_refuses_row_classes_that_do_not_add_up(case: Case) -> None:
     counts, rollup = case.prepared.roll_up.counts, case.prepared.inputs.rollup
     assert gates.check_rows(counts, rollup, counts.rows) == []
     for wrong in (-1, 1):
-        assert _only(gates.check_rows(counts, rollup, counts.rows + wrong), "conserve", "row classes do not add up")
+        found = _only(gates.check_rows(counts, rollup, counts.rows + wrong), "conserve", "row classes do not add up")
+        assert (found.expected, found.observed) == (str(counts.rows + wrong), str(counts.rows))
     more = replace(counts, earning=counts.earning + 100)
     assert {f.message for f in gates.check_rows(more, rollup, more.rows)} == {
         "the provision roll-up does not hold the earning rows",
@@ -556,6 +558,22 @@ def test_a_wallet_that_cannot_be_paid_is_noted_by_its_account(case: Case) -> Non
     [note] = gates.note_oddities(replace(inputs, accounts=broken), _counts(1), {})
     assert (note.gate, note.refuses, note.observed) == ("wallet", False, "'0x12'")
     assert note.message.endswith(people["account_id"][2])
+
+
+def test_a_credit_that_goes_straight_back_to_the_pool_is_noted(case: Case) -> None:
+    """Of an account that is suspended and has no wallet; one that has either, or owes, is no oddity."""
+    people = people_frame()
+    name, other, end = people["account_id"][0], people["account_id"][1], case.prepared.inputs.epoch.end
+    first, second = pl.col("account_id") == name, pl.col("account_id") == other
+    odd = people.with_columns(
+        wallet_address=pl.when(~(first | second)).then("wallet_address"),
+        suspended_at=pl.when(first).then(pl.lit(end - timedelta(microseconds=1))).when(second).then(pl.lit(end)),
+    )
+    credits = corrections_frame([(PROVIDER, name, 70), (PROVIDER, other, 5), (USER, name, -3), (USER, name, 0)])
+    inputs = replace(case.prepared.inputs, accounts=odd, corrections=credits)
+    [note] = gates.note_oddities(inputs, _counts(1), {})
+    assert (note.gate, note.expected, note.observed) == ("correction", "an account that keeps it", "70")
+    assert repr(name) in note.message and not note.refuses
 
 
 # A refusal stops the step

@@ -93,7 +93,8 @@ def test_volume_is_measured_by_the_median_so_that_a_few_odd_epochs_move_nothing(
 
 @pytest.mark.parametrize(("here", "known", "wanted"), [(0, 0, 3), (2, 2, 3), (1, 7, 7), (6, 7, 7), (3, 4, 4)])
 def test_volume_only_notes_where_epochs_before_are_missing(here: int, known: int, wanted: int) -> None:
-    note = _only(_volume(replace(CALM, rows=1), [CALM] * here, known), "volume", "not judged", refuses=False)
+    note = _only(_volume(replace(CALM, rows=1), [CALM] * here, known), "volume", "not judged: too few", refuses=False)
+    assert note.message.startswith("not judged")
     assert (note.expected, note.observed) == (f"{wanted} epochs", f"{here} epochs")
 
 
@@ -364,3 +365,4 @@ def test_overrides_that_no_one_may_give_are_found(record: dict[str, str], messag
     for asked in (JUDGEMENT, ()):
         [fault] = check_overrides([record], [], asked)
         assert message in fault.message and fault.refuses
+        assert fault.gate == record.get("gate", "")
