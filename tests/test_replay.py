@@ -143,6 +143,11 @@ def test_what_is_left_to_credit() -> None:
     ]
 
 
+def test_a_row_of_two_epochs_has_one_payer_or_none_that_is_known() -> None:
+    for replayed, payer in (((), 4), ((4,), 4), ((6,), 6), ((4, 6), None), ((5,), 4)):
+        assert replay.find_payer(4, 6, replayed) == replay.find_payer(6, 4, replayed) == payer
+
+
 # Today's tables
 
 BORN = GENESIS - timedelta(days=30)
@@ -224,3 +229,12 @@ def test_heartbeats_are_counted_again_where_the_registration_is_another() -> Non
     merged = replay.merge_heartbeats(counted, fresh, then, mended)
     assert merged.rows() == [("moved", 7, 6), ("new", 3, 3), ("open", 9, 9)]
     assert mended.schema["retired_at"] == TIME
+
+
+def test_heartbeats_that_went_missing_are_found() -> None:
+    schema = dict(replay.HEARTBEATS_ROLLUP.columns)
+    counted = pl.DataFrame(
+        [("same", 9, 9), ("none", 2, 1), ("fewer", 3, 0), ("more", 1, 1)], schema=schema, orient="row"
+    )
+    now = pl.DataFrame([("same", 9, 8), ("fewer", 2, 2), ("more", 2, 0), ("new", 3, 3)], schema=schema, orient="row")
+    assert replay.find_fewer_heartbeats(counted, now).rows() == [("fewer", 3, 2), ("none", 2, 0)]
