@@ -158,11 +158,14 @@ def choose_corrections(
     accounts: Collection[str],
     enters: int,
     reason: str,
+    most: int | None = None,
 ) -> list[Correction]:
-    """One correction for epoch `enters` for each (pool, account) that has something to be credited. An id without an
-    account can get none until it has one."""
-    return [
+    """One correction for epoch `enters` for each (pool, account) that has something to be credited, or for the `most`
+    that have the largest. An id without an account can get none until it has one."""
+    corrections = [
         Correction(epoch=enters, pool=one.pool, account_id=one.account_id, amount=str(units), reason=reason)
         for one in changes
         if one.account_id in accounts and (units := find_credit(one, credited))
     ]
+    largest = sorted(corrections, key=lambda one: (-one.units, one.pool, one.account_id))[:most]
+    return sorted(largest, key=lambda one: (one.pool, one.account_id))

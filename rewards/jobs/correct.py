@@ -17,6 +17,7 @@ from rewards.corrections import (
     Records,
     SignedCorrection,
     check_corrections,
+    check_room,
     check_unsigned,
     decode_records,
     encode_records,
@@ -169,6 +170,10 @@ class CorrectionQueue:
         """What the night will say of corrections of one epoch, together with those that wait, before they are signed."""
         waiting = [record for record in self.folder.corrections() if record.epoch == epoch]
         return check_unsigned(added, waiting, epoch, self.accounts, self.domain, self._rules(epoch)) if added else []
+
+    def foresee_room(self, added: Sequence[Correction]) -> list[Finding]:
+        """What the file will not hold, before they are signed."""
+        return check_room(self.folder.corrections(), added) if added else []
 
     def _rules(self, epoch: int) -> CorrectionRules:
         return self.find_policy(epoch).corrections

@@ -1,7 +1,7 @@
 """Replay a sealed epoch: count the rows that it quarantined again, by the inputs as they are now, and credit what they
 would have earned by corrections. Whatever was sealed stays as it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:  # eth-account is slow to import, and a plan takes no key
 @dataclass(frozen=True)
 class ReplayedChange:
     """A change that a replay found, what replays before credited of it, and what is left to credit (base units); an
-    account that is missing can get nothing."""
+    account that is missing can get nothing, and what `waits` is left to the next replay."""
 
     change: Change
     credited_before: int
     credit: int
     has_account: bool
+    waits: bool
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ def plan_replay(
     number: int,
     text: str,
     enters: int | None = None,
+    most: int | None = None,
     on_stage: OnStage = lambda _: None,
 ) -> ReplayPlan:
     """Count epoch `number` again and say what is to be credited; signs and keeps nothing. `text` is why; the corrections
-    enter epoch `enters`, or the next that is not sealed.
+    enter epoch `enters`, or the next that is not sealed; with `most`, the so many largest.
 
     Raises UsageError for an epoch that is not sealed, one that takes no corrections, and rows that another replay may have
     paid, InputError where the inputs now quarantine more than then, lack what was counted, or have rows that were not
@@ -78,7 +80,7 @@ def plan_replay(
     on_stage("score and allocate")
     credited, accounts = add_up_replays(signed, number), queue.accounts
     changes = compare_allocations(sealed.allocations, sealed.allocate(inputs), credited)
-    corrections = choose_corrections(changes, credited, accounts, enters, reason)
+    corrections = choose_corrections(changes, credited, accounts, enters, reason, most)
     _require_new_reason(queue, corrections)
     return ReplayPlan(
         epoch=number,
@@ -89,26 +91,36 @@ def plan_replay(
         quarantined_now=order_reasons(counts.quarantined),
         earning=counts.earning,
         not_earning=sum(counts.not_earning.values()),
-        changes=[
-            ReplayedChange(
-                change=one,
-                credited_before=credited.get((one.pool, one.account_id), 0),
-                credit=find_credit(one, credited) if one.account_id in accounts else 0,
-                has_account=one.account_id in accounts,
-            )
-            for one in changes
-        ],
+        changes=_tell_changes(changes, credited, accounts, corrections),
         corrections=corrections,
-        findings=queue.foresee(corrections, enters),
+        findings=[*queue.foresee(corrections, enters), *queue.foresee_room(corrections)],
         open_epochs=[e for e in range(number + 1, number + REPEAT_EPOCHS + 1) if e >= queue.next_epoch()],
         replayed=replayed,
     )
+
+
+def _tell_changes(
+    changes: Sequence[Change],
+    credited: Mapping[tuple[int, str], int],
+    accounts: Collection[str],
+    corrections: Sequence[Correction],
+) -> list[ReplayedChange]:
+    chosen = {(one.pool, one.account_id) for one in corrections}
+    told = []
+    for one in changes:
+        key, has_account = (one.pool, one.account_id), one.account_id in accounts
+        credit = find_credit(one, credited) if has_account else 0
+        waits = credit > 0 and key not in chosen
+        told.append(ReplayedChange(one, credited.get(key, 0), credit, has_account, waits))
+    return told
 
 
 def apply_replay(queue: CorrectionQueue, plan: ReplayPlan, signer: "DigestSigner") -> list[ListedCorrection]:
     """Sign the corrections of a plan and keep them with the inputs, all or none. What replays have credited is looked up
     once more, so that two at the same time credit once. Raises as `CorrectionQueue.add`, Disagreement where the epoch is
     no longer the one that was replayed, and UsageError where an epoch around it was replayed since."""
+    planned = {(one.pool, one.account_id) for one in plan.corrections}
+    changes = [one.change for one in plan.changes if (one.change.pool, one.change.account_id) in planned]
 
     def choose() -> list[Correction]:
         require_sealed(queue, plan.epoch, plan.manifest)
@@ -120,9 +132,7 @@ def apply_replay(queue: CorrectionQueue, plan: ReplayPlan, signer: "DigestSigner
                 f"replays of epoch {changed} were signed or removed since this one was planned; replay it again"
             )
         credited = add_up_replays(signed, plan.epoch)
-        chosen = choose_corrections(
-            [one.change for one in plan.changes], credited, queue.accounts, plan.enters, plan.reason
-        )
+        chosen = choose_corrections(changes, credited, queue.accounts, plan.enters, plan.reason)
         _require_new_reason(queue, chosen)
         return chosen
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rewards import corrections
 from rewards.corrections import FILE, decode_records, list_records
 from rewards.errors import Disagreement, GateRefused, InputError, RewardsError, StorageError, UsageError
 from rewards.jobs.correct import CorrectionQueue, read_correction
@@ -52,11 +53,13 @@ class Network:
             Settings(data=self.folder / "data", inputs=self.inputs, policies=self.folder / "policies", threads=1)
         )
 
-    def plan(self, epoch: int = 0, text: str = "registered late", enters: int | None = None) -> ReplayPlan:
-        return plan_replay(self.open(), epoch, text, enters)
+    def plan(
+        self, epoch: int = 0, text: str = "registered late", enters: int | None = None, most: int | None = None
+    ) -> ReplayPlan:
+        return plan_replay(self.open(), epoch, text, enters, most)
 
-    def apply(self, epoch: int = 0, text: str = "registered late") -> ReplayPlan:
-        plan = self.plan(epoch, text)
+    def apply(self, epoch: int = 0, text: str = "registered late", most: int | None = None) -> ReplayPlan:
+        plan = self.plan(epoch, text, most=most)
         added = apply_replay(self.open(), plan, CORRECTOR)
         assert [one.record.content for one in added] == [one.content for one in plan.corrections]
         return plan
@@ -515,6 +518,38 @@ def test_no_replay_while_a_later_epoch_is_not_here(network: Network) -> None:
     for attempt in (network.plan, lambda: apply_replay(network.open(), plan, CORRECTOR)):
         with pytest.raises(InputError, match=r"epoch 1 is sealed and its bundle is not here.*restore"):
             attempt()
+
+
+def test_more_than_the_file_holds_is_foreseen_and_credited_in_parts(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.mend()
+    whole = network.plan()
+    monkeypatch.setattr(corrections, "MAX_RECORDS", len(whole.corrections) - 1)
+    (finding,) = network.plan().findings
+    assert "--most" in str(finding) and str(len(whole.corrections) - 1) in str(finding)
+    with pytest.raises(InputError, match="the limit is"):
+        apply_replay(network.open(), whole, CORRECTOR)
+    monkeypatch.undo()
+    monkeypatch.setattr(corrections, "MAX_BYTES", 5000)
+    assert ["--most" in str(finding) for finding in network.plan().findings] == [True]
+    assert network.plan(most=5).findings == []
+    monkeypatch.undo()
+
+    first = network.apply(most=5)
+    ranked = sorted(whole.corrections, key=lambda one: (-one.units, one.pool, one.account_id))
+    assert sorted(one.content for one in first.corrections) == sorted(one.content for one in ranked[:5])
+    assert [one.waits for one in first.changes if one.credit].count(False) == 5
+    rest = network.apply()
+    assert sorted(one.content for one in rest.corrections) == sorted(one.content for one in ranked[5:])
+    assert network.plan().corrections == []
+
+
+def test_two_replays_of_the_largest_at_once_credit_them_once(network: Network) -> None:
+    network.mend()
+    plans = [network.plan(text=text, most=5) for text in ("one", "other")]
+    assert len(apply_replay(network.open(), plans[0], CORRECTOR)) == 5
+    assert apply_replay(network.open(), plans[1], CORRECTOR) == []
 
 
 def test_a_plan_from_before_other_replays_is_void(network: Network) -> None:
