@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from rewards.errors import Finding, InputError
 from rewards.policy import CorrectionRules
 from rewards.schemas import CORRECTIONS
-from rewards.typed_data import Domain, Fields, hash_typed, recover_signer, show_typed
+from rewards.typed_data import SIGNATURE_BYTES, Domain, Fields, hash_typed, recover_signer, show_typed
 from rewards.units import POOL_NAMES, POOLS, PROVIDER, SUPPLY, UNITS_PER_CXPT, USER, Address, format_cxpt
 
 FILE = "corrections.json"
@@ -231,6 +231,20 @@ def check_unsigned(
     """What the gate will say of corrections beside others of their epoch, but for their signatures."""
     refused = [found for correction in added if (found := _check_account(correction, kinds, domain))]
     return [*refused[:SHOWN], *_check_together([*others, *added], epoch, rules, None)]
+
+
+def check_room(waiting: Records, added: Sequence[Correction]) -> list[Finding]:
+    """What the file of corrections cannot hold once some that are not signed yet are added to those that wait."""
+    contents = {correction.content for correction in added}
+    unsigned = [SignedCorrection.of(one, Address("0x" + "0" * 40), bytes(SIGNATURE_BYTES)) for one in added]
+    records = [*(record for record in waiting if record.content not in contents), *unsigned]
+    sizes = (("corrections", len(records), MAX_RECORDS), ("bytes", len(encode_records(records)), MAX_BYTES))
+    return [
+        Finding("correction", f"{FILE} would hold too many {what}; credit the largest first by --most, or take out what "
+                "entered long ago", f"at most {limit}", str(found))
+        for what, found, limit in sizes
+        if found > limit
+    ]  # fmt: skip
 
 
 def _check_together(

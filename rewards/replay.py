@@ -89,6 +89,15 @@ def merge_heartbeats(
     return HEARTBEATS_ROLLUP.arrange(pl.concat([kept, fresh.join(as_then, on="provision_id", how="anti")]))
 
 
+def find_fewer_heartbeats(counted: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """Columns provision_id, then, now: provisions that have fewer heartbeats now than were counted, by their id. Mended
+    registrations are as wide as they were, so each has as many or files are missing."""
+    both = counted.select("provision_id", then="heartbeats").join(
+        now.select("provision_id", now="heartbeats"), on="provision_id", how="left"
+    )
+    return both.with_columns(pl.col("now").fill_null(0)).filter(pl.col("now") < pl.col("then")).sort("provision_id")
+
+
 def allocate_again(inputs: EpochInputs, previous: Previous, pools: Mapping[int, int], policy: Policy) -> pl.DataFrame:
     """`schemas.ALLOCATIONS` of an epoch whose `pools` (base units that each splits) are known. Raises LimitError where a
     number leaves its exact range."""
@@ -131,6 +140,13 @@ def add_up_replays(corrections: Iterable[Correction], epoch: int) -> dict[tuple[
     return sums
 
 
+def find_payer(epoch: int, other: int, replayed: Collection[int]) -> int | None:
+    """Which of two epochs pays for a row that was quarantined in both and would count in both: the earlier, unless the
+    later alone was replayed. None where both were: corrections do not tell rows, so which one paid is not known."""
+    were = [one for one in (epoch, other) if one in replayed]
+    return None if len(were) == 2 else min(were or (epoch, other))
+
+
 def find_credit(change: Change, credited: Mapping[tuple[int, str], int]) -> int:
     """What is still to credit of a change, given what replays `credited` before: never below 0, never above the gain."""
     return max(0, change.difference - max(0, credited.get((change.pool, change.account_id), 0)))
@@ -142,11 +158,14 @@ def choose_corrections(
     accounts: Collection[str],
     enters: int,
     reason: str,
+    most: int | None = None,
 ) -> list[Correction]:
-    """One correction for epoch `enters` for each (pool, account) that has something to be credited. An id without an
-    account can get none until it has one."""
-    return [
+    """One correction for epoch `enters` for each (pool, account) that has something to be credited, or for the `most`
+    that have the largest. An id without an account can get none until it has one."""
+    corrections = [
         Correction(epoch=enters, pool=one.pool, account_id=one.account_id, amount=str(units), reason=reason)
         for one in changes
         if one.account_id in accounts and (units := find_credit(one, credited))
     ]
+    largest = sorted(corrections, key=lambda one: (-one.units, one.pool, one.account_id))[:most]
+    return sorted(largest, key=lambda one: (one.pool, one.account_id))

@@ -143,6 +143,28 @@ def test_what_is_left_to_credit() -> None:
     ]
 
 
+def test_the_largest_are_chosen_first_and_the_rest_is_left() -> None:
+    gains = [
+        Change(1, "a", 0, 5),
+        Change(1, "b", 3, 12),
+        Change(2, "a", 0, 5),
+        Change(2, "b", 0, 9),
+        Change(2, "c", 9, 0),
+    ]
+    people = {"a", "b", "c"}
+    ranked = [(1, "b", 9), (2, "b", 9), (1, "a", 5), (2, "a", 5)]
+    for most in range(1, 6):
+        chosen = replay.choose_corrections(gains, {}, people, 3, "r", most)
+        assert [(one.pool, one.account_id, one.units) for one in chosen] == sorted(ranked[:most])
+    first = replay.choose_corrections(gains, {(1, "b"): 6}, people, 3, "r", 1)  # what is left counts, not the gain
+    assert [(one.pool, one.account_id, one.units) for one in first] == [(2, "b", 9)]
+
+
+def test_a_row_of_two_epochs_has_one_payer_or_none_that_is_known() -> None:
+    for replayed, payer in (((), 4), ((4,), 4), ((6,), 6), ((4, 6), None), ((5,), 4)):
+        assert replay.find_payer(4, 6, replayed) == replay.find_payer(6, 4, replayed) == payer
+
+
 # Today's tables
 
 BORN = GENESIS - timedelta(days=30)
@@ -224,3 +246,12 @@ def test_heartbeats_are_counted_again_where_the_registration_is_another() -> Non
     merged = replay.merge_heartbeats(counted, fresh, then, mended)
     assert merged.rows() == [("moved", 7, 6), ("new", 3, 3), ("open", 9, 9)]
     assert mended.schema["retired_at"] == TIME
+
+
+def test_heartbeats_that_went_missing_are_found() -> None:
+    schema = dict(replay.HEARTBEATS_ROLLUP.columns)
+    counted = pl.DataFrame(
+        [("same", 9, 9), ("none", 2, 1), ("fewer", 3, 0), ("more", 1, 1)], schema=schema, orient="row"
+    )
+    now = pl.DataFrame([("same", 9, 8), ("fewer", 2, 2), ("more", 2, 0), ("new", 3, 3)], schema=schema, orient="row")
+    assert replay.find_fewer_heartbeats(counted, now).rows() == [("fewer", 3, 2), ("none", 2, 0)]

@@ -148,6 +148,10 @@ def replay(
             show_default=False,
         ),
     ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Credit the K largest; the rest by a later replay.", show_default=False),
+    ] = None,
     plan: Annotated[
         bool,
         typer.Option("--plan/--apply", help="Show what would be credited, which is the default, or sign and keep it."),
@@ -177,7 +181,7 @@ def replay(
 
         signer = open_digest_signer(queue.settings, "corrector")  # a missing key is told before the long work
     with Stages(1, verbose) as stages:
-        planned = plan_replay(queue, epoch, reason, enters, stages.report)
+        planned = plan_replay(queue, epoch, reason, enters, most, stages.report)
     refusal = find_refusal(planned)
     added = [] if signer is None or refusal else apply_replay(queue, planned, signer)
     answer = {**describe_plan(planned), "applied": bool(added), "corrections": [_describe(one) for one in added]}

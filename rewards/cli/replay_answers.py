@@ -57,14 +57,14 @@ def _list_change(one: "ReplayedChange") -> tuple[str, ...]:
 
     change = one.change
     amounts = map(format_cxpt, (change.had, change.would_have, change.difference, one.credited_before))
-    outcome = format_cxpt(one.credit) if one.credit else _name_outcome(one)
+    outcome = format_cxpt(one.credit) if one.credit and not one.waits else _name_outcome(one)
     return POOL_NAMES[change.pool], change.account_id, *amounts, outcome
 
 
 def _name_outcome(one: "ReplayedChange") -> str:
     """Why nothing is credited, or that something is."""
     if one.credit:
-        return "to credit"
+        return "later" if one.waits else "to credit"
     if one.credited_before > max(0, one.change.difference):
         return "credited too much"
     if one.change.difference < 0:
@@ -84,6 +84,9 @@ def _conclude(plan: "ReplayPlan") -> list[str]:
         else f"nothing to credit: by the inputs as they are now nobody has more of epoch {plan.epoch} to get"
     ]
     outcomes = Counter(map(_name_outcome, plan.changes))
+    if later := outcomes["later"]:
+        left = format_cxpt(sum(one.credit for one in plan.changes if one.waits))
+        said.append(f"note: {later} more gain {left} CXPT together; replay again to credit them once these are added")
     if homeless := outcomes["no account"]:
         said.append(f"note: {homeless} gain under an id without an account; when it has one, replay again")
     if excess := outcomes["credited too much"]:

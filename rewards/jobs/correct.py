@@ -17,6 +17,7 @@ from rewards.corrections import (
     Records,
     SignedCorrection,
     check_corrections,
+    check_room,
     check_unsigned,
     decode_records,
     encode_records,
@@ -26,7 +27,7 @@ from rewards.errors import ChainError, Finding, InputError, UsageError, refuse
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
 from rewards.ledger.lock import hold_lock
-from rewards.policy import CorrectionRules, DatedPolicy, policy_for
+from rewards.policy import CorrectionRules, DatedPolicy, Policy, policy_for
 from rewards.ports import VaultReader
 from rewards.sources.folder import InputFolder, read_policies
 from rewards.typed_data import SIGNATURE_BYTES, Domain, recover_signer
@@ -170,9 +171,16 @@ class CorrectionQueue:
         waiting = [record for record in self.folder.corrections() if record.epoch == epoch]
         return check_unsigned(added, waiting, epoch, self.accounts, self.domain, self._rules(epoch)) if added else []
 
+    def foresee_room(self, added: Sequence[Correction]) -> list[Finding]:
+        """What the file will not hold, before they are signed."""
+        return check_room(self.folder.corrections(), added) if added else []
+
     def _rules(self, epoch: int) -> CorrectionRules:
-        start = self.settings.calendar.epoch(epoch).start
-        return policy_for(self._policies, start.date()).policy.corrections
+        return self.find_policy(epoch).corrections
+
+    def find_policy(self, epoch: int) -> Policy:
+        """The policy that a night to come takes for an epoch; PolicyError where none rules it."""
+        return policy_for(self._policies, self.settings.calendar.epoch(epoch).start.date()).policy
 
     @cached_property
     def _policies(self) -> list[DatedPolicy]:

@@ -371,6 +371,33 @@ def test_a_replay_is_planned_applied_once_and_paid(
     assert KEY not in shown.out + again.out + again.err
 
 
+def test_a_replay_credits_the_largest_first_and_then_what_is_left(rewards: Rewards, mended: Path) -> None:
+    whole = _replay(rewards, "--json").document["accounts"]
+    due = sorted((int(one["credit"]) for one in whole if one["outcome"] == "to credit"), reverse=True)
+    shown = _replay(rewards, "--most", 3)
+    assert (shown.status, "3 corrections of" in shown.out) == (0, True)
+    assert f"note: {len(due) - 3} more gain" in shown.out and "later" in shown.out
+    first = _replay(rewards, "--most", 3, "--apply", "--json").document
+    assert sorted((int(one["amount"]) for one in first["corrections"]), reverse=True) == due[:3]
+    assert [one["outcome"] for one in first["accounts"]].count("later") == len(due) - 3
+    rest = _replay(rewards, "--apply", "--json").document
+    assert sorted((int(one["amount"]) for one in rest["corrections"]), reverse=True) == due[3:]
+    assert [one["outcome"] for one in rest["accounts"]].count("credited before") == 3
+    assert _replay(rewards, "--most", 0).status == 2
+
+
+def test_a_replay_of_more_than_the_file_holds_is_shown_and_refused(
+    rewards: Rewards, mended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrections, "MAX_RECORDS", 10)
+    for more in ((), ("--apply",)):
+        said = _replay(rewards, *more)
+        assert (said.status, "to credit" in said.out) == (3, True)
+        assert "too many corrections; credit the largest first by --most" in said.err
+        assert not (mended / FILE).exists()
+    assert _replay(rewards, "--most", 10, "--apply").status == 0
+
+
 def test_a_replay_of_an_epoch_where_nothing_was_mended_credits_nothing(rewards: Rewards, network: Path) -> None:
     for more in ((), ("--apply",)):
         said = _replay(rewards, *more)

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rewards import corrections
 from rewards.corrections import FILE, decode_records, list_records
 from rewards.errors import Disagreement, GateRefused, InputError, RewardsError, StorageError, UsageError
 from rewards.jobs.correct import CorrectionQueue, read_correction
@@ -52,11 +53,13 @@ class Network:
             Settings(data=self.folder / "data", inputs=self.inputs, policies=self.folder / "policies", threads=1)
         )
 
-    def plan(self, epoch: int = 0, text: str = "registered late", enters: int | None = None) -> ReplayPlan:
-        return plan_replay(self.open(), epoch, text, enters)
+    def plan(
+        self, epoch: int = 0, text: str = "registered late", enters: int | None = None, most: int | None = None
+    ) -> ReplayPlan:
+        return plan_replay(self.open(), epoch, text, enters, most)
 
-    def apply(self, epoch: int = 0, text: str = "registered late") -> ReplayPlan:
-        plan = self.plan(epoch, text)
+    def apply(self, epoch: int = 0, text: str = "registered late", most: int | None = None) -> ReplayPlan:
+        plan = self.plan(epoch, text, most=most)
         added = apply_replay(self.open(), plan, CORRECTOR)
         assert [one.record.content for one in added] == [one.content for one in plan.corrections]
         return plan
@@ -75,6 +78,10 @@ class Network:
         rows = arrived.filter(pl.col("ingested_at") < CALENDAR.epoch(1).start + timedelta(minutes=30)).head(count)
         moved = rows.with_columns(pl.col("ingested_at") + timedelta(hours=hours))
         edit_table(self.inputs / "usage_records" / f"{to}.parquet", lambda frame: pl.concat([frame, moved]))
+
+    def edit_rows(self, change: Callable[[pl.DataFrame], pl.DataFrame], *days: str) -> None:
+        for day in days or ("07", "08"):
+            edit_table(self.inputs / "usage_records" / f"2026-01-{day}.parquet", change)
 
     def amounts(self, epoch: int, data: str = "data") -> dict[tuple[int, str], int]:
         frame = Workspace(self.folder / data).store.read(epoch).frame(ALLOCATIONS)
@@ -211,6 +218,111 @@ def test_rows_that_are_bad_in_two_epochs_are_paid_by_the_replay_of_the_first(net
     assert alone.earning + alone.not_earning == second.earning + second.not_earning + 20
 
 
+EARLY = pl.col("ingested_at") < CALENDAR.epoch(1).start + timedelta(minutes=30)
+OF_LATE = pl.col("provision_id") == LATE
+
+
+def damage(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the provision as epoch 0 has them name an endpoint that there is none."""
+    wrong = pl.lit("/none/") + pl.col("endpoint")
+    return frame.with_columns(endpoint=pl.when(EARLY & OF_LATE).then(wrong).otherwise("endpoint"))
+
+
+def repair(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col("endpoint").str.strip_prefix("/none/"))
+
+
+@pytest.fixture
+def doubly_bad(network: Network) -> Network:
+    """20 rows are in both sealed epochs: damaged in the first, of an unknown provision in both."""
+    shutil.rmtree(network.folder / "data")
+    network.copy_rows(hours=25, to="2026-01-08")
+    network.edit_rows(damage)
+    network.run(0)
+    network.run(1, quality="a provision is not registered")
+    network.mend()
+    return network
+
+
+def test_rows_that_the_replay_of_a_later_epoch_paid_are_not_paid_again(doubly_bad: Network) -> None:
+    """Only the copies of the later epoch are sound at first; once they are credited, those of the first are mended."""
+    network = doubly_bad
+    assert network.plan(0).earning == 0
+    later = network.apply(1)
+    assert later.earning > 19
+    network.edit_rows(repair)
+    for _ in range(2):  # while the corrections wait, and once they entered
+        plan = network.plan(0)
+        assert (plan.earning, plan.not_earning, plan.corrections) == (0, 0, [])
+        again = network.plan(1, text="again")
+        assert (again.earning, again.not_earning, again.corrections) == (later.earning, later.not_earning, [])
+        network.run(2)
+
+
+def require_doubt(network: Network) -> None:
+    for epoch, other in ((0, 1), (1, 0)):
+        doubt = rf"20 rows count now in epoch {epoch} and in epoch {other}, .*rewards correct remove"
+        with pytest.raises(UsageError, match=doubt):
+            network.plan(epoch, text="again")
+
+
+def test_which_of_two_replays_paid_a_row_of_both_is_not_guessed(doubly_bad: Network) -> None:
+    """The way out: their copies leave the epoch that did not pay them. Here the later one has paid."""
+    network = doubly_bad
+    (account, *_) = [one.account_id for one in network.apply(1).corrections if one.pool == PROVIDER]
+    other = sign(2, PROVIDER, account, 1, "replay of epoch 0: by hand")
+    keep(network.inputs, *network.open().folder.corrections(), other)
+    network.edit_rows(repair)
+    require_doubt(network)
+    network.edit_rows(lambda frame: frame.filter(~(EARLY & OF_LATE)))
+    assert (network.plan(0).earning, network.plan(0).corrections) == (0, [])
+    assert network.plan(1, text="again").corrections == []
+
+
+def test_rows_that_the_first_of_two_replays_paid_leave_the_later_epoch(doubly_bad: Network) -> None:
+    network = doubly_bad
+    network.edit_rows(repair)
+    first, second = network.apply(0), network.apply(1)
+    assert first.earning == 19 and second.corrections
+    require_doubt(network)
+    rows = pl.concat(pl.read_parquet(path) for path in (network.inputs / "usage_records").glob("*.parquet"))
+    ids = rows.filter(EARLY & OF_LATE)["request_id"].to_list()
+    network.edit_rows(lambda frame: frame.filter(EARLY | ~pl.col("request_id").is_in(ids)))
+    for epoch, paid in ((0, first), (1, second)):
+        again = network.plan(epoch, text="again")
+        assert (again.earning, again.corrections) == (paid.earning, [])
+
+
+def test_a_sealed_neighbour_is_judged_by_its_own_tables(doubly_bad: Network) -> None:
+    """Its rows count for it by what it knew of the provision, whatever the table says by now."""
+    network = doubly_bad
+    shutil.rmtree(network.folder / "data")
+    misspelt = pl.when(OF_LATE).then(pl.lit("/none/") + pl.col("endpoint")).otherwise("endpoint")
+    network.edit_rows(lambda frame: repair(frame).with_columns(endpoint=misspelt))
+    network.run(0)
+    network.run(1, quality="an endpoint is misspelt")
+    network.edit_rows(repair)
+    before = network.plan(1)
+    moved = pl.when(OF_LATE).then(pl.col("registered_at") + timedelta(days=300)).otherwise("registered_at")
+    network.edit("provisions", moved.alias("registered_at"))
+    assert network.plan(0).earning == 19
+    after = network.plan(1)
+    assert (after.earning, after.not_earning) == (before.earning, before.not_earning)
+
+
+def test_an_epoch_to_come_is_judged_by_its_own_policy(network: Network) -> None:
+    """Rows that it will refuse are not left to it."""
+    network.mend()
+    network.copy_rows(hours=25, to="2026-01-08")
+    assert network.plan().earning == 0
+    old = (network.folder / "policies" / "2025-06-14.toml").read_text()
+    renamed = old.replace('[endpoints."/', '[endpoints."/v2/')
+    assert renamed != old
+    (network.folder / "policies" / "2026-01-08.toml").write_text(renamed)
+    plan = network.plan()
+    assert (plan.earning, plan.not_earning) == (19, 1)
+
+
 def test_equal_rows_of_one_epoch_are_paid_once(repository: Path, tmp_path: Path, begun: Path) -> None:
     """A repeat of a quarantined row was counted as such, and hides it neither here nor in the next epoch."""
     shutil.copytree(begun, tmp_path / "network")
@@ -282,6 +394,26 @@ def lose_day(network: Network) -> None:
     (network.inputs / "usage_records" / "2026-01-07.parquet").unlink()
 
 
+def lose_some_counted(network: Network) -> None:
+    """Fewer than the epoch had repeats."""
+    network.mend()
+    network.edit_rows(lambda frame: frame.filter(~OF_LATE).tail(-3).vstack(frame.filter(OF_LATE)), "07")
+
+
+def add_rows(network: Network) -> None:
+    """Three that were there neither counted nor quarantined, of a provision that was always known."""
+    network.mend()
+    network.edit_rows(
+        lambda frame: pl.concat([frame, frame.filter(~OF_LATE).head(3).with_columns(pl.col("request_id") + "-new")]),
+        "07",
+    )
+
+
+def lose_heartbeats(network: Network) -> None:
+    network.mend()
+    (network.inputs / "heartbeats" / "2026-01-07.parquet").unlink()
+
+
 def spoil_bundle(network: Network) -> None:
     path = network.folder / "data" / "epochs" / "0" / "scores.parquet"
     path.write_bytes(path.read_bytes() + b"x")
@@ -308,7 +440,10 @@ def change_engine(network: Network) -> None:
 BROKEN: dict[str, tuple[Callable[[Network], None], type[RewardsError], str]] = {
     "more is quarantined": (drop_provision, InputError, r"now quarantine 46 rows .*unknown_provision 22 then, 25 now"),
     "counted rows changed": (change_counted, InputError, r"conflicting_repeat 2 then, \d{4} now"),
-    "the day is not there": (lose_day, InputError, r"hold \d+ of the 4048 rows that epoch 0 counted"),
+    "the day is not there": (lose_day, InputError, r"hold \d+ of the 4062 rows that epoch 0 counted or found repeated"),
+    "some counted rows are not there": (lose_some_counted, InputError, r"hold 4059 of the 4062 rows that epoch 0 counted"),
+    "rows came that were not there": (add_rows, InputError, r"hold 4\d{3} rows of epoch 0, which had 4\d{3} when .*at least 3"),
+    "heartbeats are not there": (lose_heartbeats, InputError, r"heartbeats holds 0 of provision '.*' in epoch 0, \d+ when"),
     "a file of the bundle differs": (spoil_bundle, Disagreement, r"scores.parquet has SHA-256"),
     "the bundle is another": (forge_bundle, Disagreement, r"epoch 0 was sealed as"),
     "the bundle is gone": (lose_bundle, InputError, r"no bundle of epoch 0"),
@@ -359,6 +494,72 @@ def test_a_waiting_replay_that_would_be_refused_comes_first(network: Network) ->
     keep(network.inputs, sign(1, 1, account, 5, "replay of epoch 0: x", signer=STRANGER))
     with pytest.raises(UsageError, match=r"replays epoch 0 and is refused .*rewards correct remove"):
         network.plan()
+
+
+def test_a_replay_that_missed_its_epoch_comes_first(network: Network) -> None:
+    """It would enter where that epoch is revoked and computed again."""
+    network.mend()
+    account = network.plan().corrections[0].account_id
+    keep(network.inputs, sign(0, PROVIDER, account, 5, "replay of epoch 0: x"))
+    with pytest.raises(UsageError, match=r"replays epoch 0 and is missed .*rewards correct remove"):
+        network.plan()
+    (missed,) = network.open().list_all()
+    network.open().remove(missed.id)
+    assert network.plan().corrections
+
+
+def test_no_replay_while_a_later_epoch_is_not_here(network: Network) -> None:
+    """Replays may have entered it."""
+    network.mend()
+    plan = network.plan(enters=9)
+    network.run(1)
+    network.run(2)
+    shutil.move(network.folder / "data" / "epochs" / "1", network.folder / "away")
+    for attempt in (network.plan, lambda: apply_replay(network.open(), plan, CORRECTOR)):
+        with pytest.raises(InputError, match=r"epoch 1 is sealed and its bundle is not here.*restore"):
+            attempt()
+
+
+def test_more_than_the_file_holds_is_foreseen_and_credited_in_parts(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.mend()
+    whole = network.plan()
+    monkeypatch.setattr(corrections, "MAX_RECORDS", len(whole.corrections) - 1)
+    (finding,) = network.plan().findings
+    assert "--most" in str(finding) and str(len(whole.corrections) - 1) in str(finding)
+    with pytest.raises(InputError, match="the limit is"):
+        apply_replay(network.open(), whole, CORRECTOR)
+    monkeypatch.undo()
+    monkeypatch.setattr(corrections, "MAX_BYTES", 5000)
+    assert ["--most" in str(finding) for finding in network.plan().findings] == [True]
+    assert network.plan(most=5).findings == []
+    monkeypatch.undo()
+
+    first = network.apply(most=5)
+    ranked = sorted(whole.corrections, key=lambda one: (-one.units, one.pool, one.account_id))
+    assert sorted(one.content for one in first.corrections) == sorted(one.content for one in ranked[:5])
+    assert [one.waits for one in first.changes if one.credit].count(False) == 5
+    rest = network.apply()
+    assert sorted(one.content for one in rest.corrections) == sorted(one.content for one in ranked[5:])
+    assert network.plan().corrections == []
+
+
+def test_two_replays_of_the_largest_at_once_credit_them_once(network: Network) -> None:
+    network.mend()
+    plans = [network.plan(text=text, most=5) for text in ("one", "other")]
+    assert len(apply_replay(network.open(), plans[0], CORRECTOR)) == 5
+    assert apply_replay(network.open(), plans[1], CORRECTOR) == []
+
+
+def test_a_plan_from_before_other_replays_is_void(network: Network) -> None:
+    """Which epoch pays a row that is in two depends on which was replayed."""
+    network.mend()
+    plan = network.plan()
+    account = plan.corrections[0].account_id
+    keep(network.inputs, sign(1, plan.corrections[0].pool, account, 5, "replay of epoch 1: x"))
+    with pytest.raises(UsageError, match="replay it again"):
+        apply_replay(network.open(), plan, CORRECTOR)
 
 
 def test_one_reason_for_two_amounts_is_told_before(network: Network) -> None:
