@@ -38,7 +38,7 @@ LIMIT_EXCEEDED = -32005
 """How a node says that it was asked too often (EIP-1474)."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Endpoint:
     """One node: its provider, how it is called in messages, what of its address it must not be quoted with, and the
     numbers of the questions from which on it is asked again after a failure, and for its chain."""
@@ -86,10 +86,20 @@ class Endpoints(JSONBaseProvider):
                 failure = error
         raise failure or NoAnswer("no endpoint is configured")
 
-    def ask_each(self, method: str, params: Sequence[Any]) -> list[tuple[Endpoint, RPCResponse]]:
-        """The answer of every node that gives one, refusals too."""
+    def ask_each(self, method: str, params: Sequence[Any], least: int = 0) -> list[tuple[Endpoint, RPCResponse]]:
+        """The answer of every node that gives one, refusals too; where fewer than `least` do, those that rest are asked
+        as well."""
+        awake = list(self._awake())
+        answers = self._ask_all(awake, method, params)
+        if len(answers) < least:
+            answers += self._ask_all([one for one in self.endpoints if one not in awake], method, params)
+        return answers
+
+    def _ask_all(
+        self, endpoints: Sequence[Endpoint], method: str, params: Sequence[Any]
+    ) -> list[tuple[Endpoint, RPCResponse]]:
         answers = []
-        for endpoint in self._awake():
+        for endpoint in endpoints:
             try:
                 answers.append((endpoint, self._ask(endpoint, RPCEndpoint(method), params)))
             except NO_ANSWER:
@@ -162,7 +172,7 @@ class Endpoints(JSONBaseProvider):
 
 def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
     """The nodes at addresses that are separated by spaces; ChainError when one is no address."""
-    urls = rpc_urls.split()
+    urls = list(dict.fromkeys(rpc_urls.split()))  # one that is named twice has one voice
     endpoints = []
     for url in urls:
         provider = HTTPProvider(url, {"timeout": timeout_s})
