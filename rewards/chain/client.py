@@ -26,6 +26,9 @@ MOST_APART_S = 20 * 60
 """Nodes whose final blocks are more seconds apart than this are out of step; only a majority leaves one out. In time, not
 in blocks: where a block takes two seconds, what is final moves on by hundreds of them at once."""
 
+MOST_TOLD = 200
+"""Characters of what a node said that a message repeats."""
+
 # How nodes say that they do not know a block tag: invalid params, and unknown block.
 _HEX = re.compile("0x([0-9a-fA-F]{2})*")
 _UNKNOWN_TAG_CODES = (-32602, -39001)
@@ -215,27 +218,28 @@ class Chain:
         try:
             yield
         except ContractLogicError as error:
-            raise ChainError(f"{self.where} refuses: {self._blot(_describe(error))}") from None
+            raise ChainError(f"{self.where} refuses: {self._tell(_describe(error))}") from None
         except BlockNotFound as error:
-            raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from None
+            raise ChainError(f"{doing}: {self.where} has no such block ({self._tell(error)})") from None
         except (Web3Exception, ValidationError) as error:
-            raise ChainError(f"{doing}: {self.where} answers {_one_line(error)}") from None
+            raise ChainError(f"{doing}: {self.where} answers {self._tell(error)}") from None
         except NoAnswer as error:
             raise ChainUnavailable(f"{doing}: {error}") from None
         except (JSONDecodeError, UnicodeDecodeError) as error:
-            raise ChainUnavailable(f"{doing}: {self.where} answers no JSON ({_one_line(error)})") from None
+            raise ChainUnavailable(f"{doing}: {self.where} answers no JSON ({self._tell(error)})") from None
         except ValueError as error:  # an answer of the right shape that says nothing
-            raise ChainUnavailable(f"{doing}: {self.where} answers what cannot be read ({_one_line(error)})") from None
+            raise ChainUnavailable(f"{doing}: {self.where} answers what cannot be read ({self._tell(error)})") from None
         except OSError as error:
             raise ChainUnavailable(
                 f"{doing}: {self.where} does not answer ({type(error).__name__}); check the address and the network"
             ) from None
 
-    def _blot(self, text: str) -> str:
-        """A text that was decoded from a node's answer, without the keys in the addresses of its nodes."""
+    def _tell(self, what: object) -> str:
+        """What a node said, on one line, without the keys in the addresses of its nodes; cut after that, since half a key
+        is one that nothing recognizes."""
         provider = self.web3.provider
         secrets = [s for e in provider.endpoints for s in e.secrets] if isinstance(provider, Endpoints) else []
-        return redact(text, order_secrets(secrets))
+        return _one_line(redact(str(what), order_secrets(secrets))) or type(what).__name__
 
     def _block(self, number: BlockIdentifier) -> Block:
         with self.translate_errors(f"reading block {number!r}"):
@@ -330,9 +334,9 @@ def _describe(error: ContractLogicError) -> str:
         data = data.get("data")
     if isinstance(data, str) and _HEX.fullmatch(data):
         return describe_revert(bytes.fromhex(data[2:]))
-    return _one_line(error)
+    return str(error) or type(error).__name__
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text[:200] + "…") if len(text) > 200 else text or type(error).__name__
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return (text[:MOST_TOLD] + "…") if len(text) > MOST_TOLD else text

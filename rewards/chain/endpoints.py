@@ -14,7 +14,7 @@ from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
 from web3.types import RPCEndpoint, RPCResponse
 
 from rewards.chain.answers import is_answer
-from rewards.chain.blot import list_parts, order_secrets, redact
+from rewards.chain.blot import keep_out_of_logs, list_parts, order_secrets, redact
 from rewards.errors import ChainError
 
 SEND = "eth_sendRawTransaction"
@@ -54,11 +54,11 @@ class Endpoint:
         return redact(str(said), self.secrets)[:100]
 
     def blot(self, error: object) -> Any:
-        """A node's error of whatever shape, every text in it without that key."""
+        """A node's error of whatever shape, every text in it without that key; the data of a revert is decoded before."""
         if isinstance(error, str):
-            return error if _HEX.fullmatch(error) else redact(error, self.secrets)
+            return redact(error, self.secrets)
         if isinstance(error, dict):
-            return {name: self.blot(value) for name, value in error.items()}
+            return {self.blot(k): v if k == "data" and _is_data(v) else self.blot(v) for k, v in error.items()}
         return [self.blot(one) for one in error] if isinstance(error, list) else error
 
 
@@ -180,7 +180,9 @@ def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
         # A raw transaction is never sent again behind the sender's back; and with others to ask, asking twice is slow.
         retry.method_allowlist = [method for method in REQUEST_RETRY_ALLOWLIST if method != SEND]
         retry.retries = 3 if len(urls) == 1 else 1
-        endpoints.append(Endpoint(provider, describe_endpoint(url), order_secrets(list_parts(url))))
+        secrets = order_secrets(list_parts(url))
+        keep_out_of_logs(secrets)
+        endpoints.append(Endpoint(provider, describe_endpoint(url), secrets))
     if not endpoints:
         raise ChainError("no endpoint is given; give http://host:port, several with spaces between them")
     return Endpoints(endpoints, chain_id)
@@ -196,6 +198,10 @@ def describe_endpoint(rpc_url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ChainError(f"the endpoint has scheme {parts.scheme!r}; give http://host:port or https://host")
     return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+
+
+def _is_data(value: object) -> bool:
+    return isinstance(value, str) and _HEX.fullmatch(value) is not None
 
 
 def _require_answer(answer: RPCResponse | None, endpoint: Endpoint) -> None:

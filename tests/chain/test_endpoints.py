@@ -396,6 +396,17 @@ def test_data_of_a_revert_stays_as_it_is_also_where_it_holds_a_part_of_an_addres
         connect(f"{url}/0000", CHAIN_ID, timeout_s=5).replay({"to": ADDRESS, "data": "0x"}, "latest")
 
 
+@pytest.mark.parametrize("path", ["3338", "v2/3338", "rpc?chain=3338", "0000", "00003338"])
+def test_numbers_that_people_need_stay_in_the_reason_of_a_revert(path: str) -> None:
+    node, reason = Reverting(), "3338 holds 100003338000000003338 CXPT"
+    packed = reason.encode().hex().ljust(128, "0")
+    node.data = f"0x08c379a0{32:064x}{len(reason):064x}{packed}"
+    with serve(node) as url, pytest.raises(ChainError, match=reason):
+        connect(url.replace("v2/secret-key", path), CHAIN_ID, timeout_s=5).replay(
+            {"to": ADDRESS, "data": "0x"}, "latest"
+        )
+
+
 @pytest.mark.parametrize("data", ["0x123", "0xzz", "0x08c379a0"])
 def test_data_of_a_revert_that_cannot_be_read_is_one_line(data: str) -> None:
     node = Reverting()
