@@ -12,11 +12,10 @@ from rewards.bundles.store import Bundle
 from rewards.distribution import add_wallets
 from rewards.epoch import Epoch
 from rewards.errors import Disagreement, InputError, StorageError, UsageError
-from rewards.jobs.before_sending import is_of
 from rewards.jobs.correct import CorrectionQueue
 from rewards.jobs.engines import open_engine
 from rewards.jobs.prepare import REPEAT_EPOCHS, OnStage, read_previous
-from rewards.jobs.workspace import find_live
+from rewards.jobs.workspace import find_live, is_of
 from rewards.manifest import Manifest
 from rewards.policy import Policy, parse_policy
 from rewards.ports import Counts, Engine, EpochInputs, Previous, RollUp, VaultReader
