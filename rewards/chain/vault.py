@@ -174,7 +174,7 @@ class Vault:
         """What was read of publications and revocations, and where it ends before `last_block` what came since; all anew
         where the chain took back the block at which it ended."""
         read, names = self._roots, ("RootPublished", "RootRevoked")
-        if read is None or not self._stands(read.end):
+        if read is None or not self._stands(read.end.number, read.end.hash):
             return _RootEvents(
                 *read_logs(self.chain, self._contract, names, self.deployment.deployed_block, last_block)
             )
@@ -183,8 +183,9 @@ class Vault:
         end, more = read_logs(self.chain, self._contract, names, read.end.number + 1, last_block)
         return _RootEvents(end, [*read.events, *more])
 
-    def _stands(self, block: Block) -> bool:
-        return self.chain.head().number >= block.number and self.chain.block(block.number).hash == block.hash
+    def _stands(self, number: int, block_hash: bytes) -> bool:
+        """Whether the chain has this very block."""
+        return self.chain.head().number >= number and self.chain.block(number).hash == block_hash
 
     def root_at(self, epoch: int, block: int | None = None) -> RootRecord | None:
         """The record of an epoch as it stands now (or stood after `block`), also a revoked one; None if there was none."""
@@ -341,9 +342,7 @@ class Vault:
 
     def _require_deployment(self) -> None:
         record = self.deployment
-        if self.chain.head().number < record.deployed_block or (
-            self.chain.block(record.deployed_block).hash != record.block_hash
-        ):
+        if not self._stands(record.deployed_block, record.block_hash):
             raise ChainError(
                 f"block {record.deployed_block} is not that of Vault {record.vault}; the record is of another chain"
             )
