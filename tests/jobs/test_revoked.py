@@ -8,7 +8,7 @@ import pytest
 
 from rewards.bundles.history import HistoryStore
 from rewards.chain.vault import Vault
-from rewards.errors import Disagreement, GateRefused
+from rewards.errors import ChainError, Disagreement, GateRefused
 from rewards.history import find_settled
 from rewards.jobs.attest import attest_epoch
 from rewards.jobs.history import read_history
@@ -147,6 +147,33 @@ def publish_as_ours(net: Net, name: str) -> None:
     manifest = net.workspace(name).store.read(0).manifest
     totals = manifest.total(PROVIDER), manifest.total(USER)
     net.vault.publish_root(0, b"\x07" * 32, *totals, manifest.hash, net.vault.revocations(), net.publisher)
+
+
+def test_a_root_that_came_while_a_revocation_was_asked_for_is_left_alone(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine revokes the one that was meant, and publishes anew: the Vault's call would name no root."""
+    net.publish()
+    sender = net.vault.sender
+    estimate = sender.estimate
+
+    def replace(intent: Any, account: Any) -> int:
+        gas = estimate(intent, account)
+        monkeypatch.undo()
+        replace_elsewhere(net)
+        return gas
+
+    monkeypatch.setattr(sender, "estimate", replace)
+    with pytest.raises(ChainError, match="the root that was to be revoked is gone; nothing was sent"):
+        net.revoke()
+    record = net.vault.root_at(0)
+    assert record is not None and (record.status, record.root) == ("pending", b"\x07" * 32)
+    assert net.vault.revocations() == 1
+
+
+def replace_elsewhere(net: Net) -> None:
+    net.vault.revoke_root(0, "the same guardian elsewhere", net.guardian)
+    publish_as_ours(net, "publisher")
 
 
 def test_another_root_under_an_attesters_manifest_was_revoked_and_not_its_copy(net: Net) -> None:
