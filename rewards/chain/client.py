@@ -22,8 +22,12 @@ from rewards.units import Address, checksum
 # Nodes refuse wide ranges of logs; ten thousand blocks is what the common ones take.
 LOG_RANGE = 10_000
 
-MOST_APART = 64
-"""Nodes whose final blocks are more blocks apart than this are out of step; only a majority leaves one out."""
+MOST_APART_S = 20 * 60
+"""Nodes whose final blocks are more seconds apart than this are out of step; only a majority leaves one out. In time, not
+in blocks: where a block takes two seconds, what is final moves on by hundreds of them at once."""
+
+MOST_TOLD = 200
+"""Characters of what a node said that a message repeats."""
 
 # How nodes say that they do not know a block tag: invalid params, and unknown block.
 _HEX = re.compile("0x([0-9a-fA-F]{2})*")
@@ -62,64 +66,64 @@ class Chain:
         return self._block(max(0, self.head().number - self._depth))
 
     def _agree_on_final(self, provider: Endpoints) -> Block:
-        """The newest block that every node of the majority that keeps together calls final.
+        """The newest block that as many nodes as must agree call final, of those that keep together.
 
-        No node decides alone, be it far ahead or far behind: ChainUnavailable without such a majority, ChainError when
-        nodes hold different blocks there. The one of them that is furthest is asked first from then on."""
-        tag = "finalized" if self._has_final_tag else "latest"
-        seen = [(endpoint, block) for endpoint, block in self._ask_each_for_block(provider, tag) if block is not None]
-        if not seen:
-            raise ChainUnavailable(f"asking for the final block: {self.where} do not answer; check the network")
-        depth = 0 if self._has_final_tag else self._depth
-        numbers = sorted(block.number for _, block in seen)
-        middle = numbers[(len(numbers) - 1) // 2]  # a majority has reached it
-        together = [pair for pair in seen if abs(pair[1].number - middle) <= MOST_APART]
-        ahead, newest = max(together, key=lambda pair: pair[1].number)
-        number = min(block.number for _, block in together)
-        for height in sorted({max(0, numbers[0] - depth), max(0, number - depth)}):
-            self._require_agreement(provider, height)
-        if 2 * len(together) <= len(seen):
+        No node decides alone, be it far ahead or far behind: ChainUnavailable where too few answer or keep together,
+        ChainError when nodes hold different blocks there. Of two configured nodes one suffices while the other is silent;
+        then it is believed as the only one of a configuration would be. The one of them that is furthest is asked first
+        from then on."""
+        tag, depth = ("finalized", 0) if self._has_final_tag else ("latest", self._depth)
+        seen = self._ask_each_for_block(provider, tag, _count_half(provider))
+        needed = _require_enough(provider, [endpoint for endpoint, _ in seen])
+        middle = sorted(block.timestamp for _, block in seen)[(len(seen) - 1) // 2]
+        together = [pair for pair in seen if abs(pair[1].timestamp - middle) <= MOST_APART_S]
+        reached = sorted((block.number for _, block in together), reverse=True)
+        is_agreed = len(together) >= needed
+        self._require_agreement(provider, max(0, min(block.number for _, block in seen) - depth))
+        holding = self._require_agreement(provider, max(0, reached[needed - 1 if is_agreed else -1] - depth))
+        if not is_agreed:
             told = ", ".join(f"{block.number} at {endpoint.where}" for endpoint, block in seen)
             raise ChainUnavailable(
-                f"the endpoints are more than {MOST_APART} blocks apart in what is final: {told}; wait for those that lag, or "
-                "take the wrong one out of REWARDS_RPC_URL"
+                f"the endpoints are more than {MOST_APART_S // 60} minutes apart in what is final: {told}; wait for those that "
+                "lag, or take the wrong one out of REWARDS_RPC_URL"
             )
+        ahead, newest = max(together, key=lambda pair: pair[1].number)
         if seen[0][0] is not ahead and (seen[0] not in together or seen[0][1].number < newest.number):
             provider.prefer(ahead)
-        return self._block(max(0, number - depth))
+        _require_enough(provider, [endpoint for endpoint, _ in holding])
+        return holding[0][1]
 
     def _agree_on_final_tag(self, provider: Endpoints) -> bool:
-        """What most nodes say; ChainUnavailable where as many have the tag as lack it, or none says."""
+        """What most nodes say; ChainUnavailable where as many have the tag as lack it, or too few say."""
         with self.translate_errors("asking for the final block"):
-            answers = provider.ask_each("eth_getBlockByNumber", ["finalized", False])
-        having = [endpoint.where for endpoint, answer in answers if answer.get("result")]
-        lacking = [endpoint.where for endpoint, answer in answers if _lacks_block(answer)]
-        if not having and not lacking:
+            answers = provider.ask_each("eth_getBlockByNumber", ["finalized", False], _count_half(provider))
+        having = [endpoint for endpoint, answer in answers if answer.get("result")]
+        lacking = [endpoint for endpoint, answer in answers if _lacks_block(answer)]
+        needed = _require_enough(provider, [*having, *lacking])
+        if max(len(having), len(lacking)) < needed:
             raise ChainUnavailable(
-                f"asking for the final block: {self.where} does not answer; check the address and the network"
-            )
-        if len(having) == len(lacking):
-            raise ChainUnavailable(
-                f"asking for the final block: {', '.join(having)} have one, {', '.join(lacking)} say that "
+                f"asking for the final block: {_name(having)} have one, {_name(lacking)} say that "
                 "the chain has none; take the wrong one out of REWARDS_RPC_URL"
             )
-        return len(having) > len(lacking)
+        return len(having) >= needed
 
-    def _require_agreement(self, provider: Endpoints, number: int) -> None:
-        """Raises ChainError when two nodes hold different blocks at a final height."""
-        found = self._ask_each_for_block(provider, hex(number))
-        held = {block.hash: endpoint.where for endpoint, block in found if block is not None}
+    def _require_agreement(self, provider: Endpoints, number: int) -> list[tuple[Endpoint, Block]]:
+        """The nodes that hold a final height, each with its block; ChainError when two hold different ones."""
+        found = self._ask_each_for_block(provider, hex(number), _count_half(provider))
+        held = {block.hash: endpoint.where for endpoint, block in found}
         if len(held) > 1:
             told = ", ".join(f"0x{hash_.hex()} at {where}" for hash_, where in held.items())
             raise ChainError(
                 f"the endpoints disagree on block {number}, which is final: {told}; find out which of them is on another "
                 "fork, and take it out of REWARDS_RPC_URL"
             )
+        return found
 
-    def _ask_each_for_block(self, provider: Endpoints, which: str) -> list[tuple[Endpoint, Block | None]]:
+    def _ask_each_for_block(self, provider: Endpoints, which: str, least: int) -> list[tuple[Endpoint, Block]]:
         with self.translate_errors(f"reading block {which}"):
-            answers = provider.ask_each("eth_getBlockByNumber", [which, False])
-            return [(endpoint, _read_block(answer)) for endpoint, answer in answers]
+            answers = provider.ask_each("eth_getBlockByNumber", [which, False], least)
+            blocks = [(endpoint, _read_block(answer)) for endpoint, answer in answers]
+        return [(endpoint, block) for endpoint, block in blocks if block is not None]
 
     def _ask_for_final_tag(self) -> bool:
         with self.translate_errors("asking for the final block"):
@@ -214,27 +218,28 @@ class Chain:
         try:
             yield
         except ContractLogicError as error:
-            raise ChainError(f"{self.where} refuses: {self._blot(_describe(error))}") from None
+            raise ChainError(f"{self.where} refuses: {self._tell(_describe(error))}") from None
         except BlockNotFound as error:
-            raise ChainError(f"{doing}: {self.where} has no such block ({_one_line(error)})") from None
+            raise ChainError(f"{doing}: {self.where} has no such block ({self._tell(error)})") from None
         except (Web3Exception, ValidationError) as error:
-            raise ChainError(f"{doing}: {self.where} answers {_one_line(error)}") from None
+            raise ChainError(f"{doing}: {self.where} answers {self._tell(error)}") from None
         except NoAnswer as error:
             raise ChainUnavailable(f"{doing}: {error}") from None
         except (JSONDecodeError, UnicodeDecodeError) as error:
-            raise ChainUnavailable(f"{doing}: {self.where} answers no JSON ({_one_line(error)})") from None
+            raise ChainUnavailable(f"{doing}: {self.where} answers no JSON ({self._tell(error)})") from None
         except ValueError as error:  # an answer of the right shape that says nothing
-            raise ChainUnavailable(f"{doing}: {self.where} answers what cannot be read ({_one_line(error)})") from None
+            raise ChainUnavailable(f"{doing}: {self.where} answers what cannot be read ({self._tell(error)})") from None
         except OSError as error:
             raise ChainUnavailable(
                 f"{doing}: {self.where} does not answer ({type(error).__name__}); check the address and the network"
             ) from None
 
-    def _blot(self, text: str) -> str:
-        """A text that was decoded from a node's answer, without the keys in the addresses of its nodes."""
+    def _tell(self, what: object) -> str:
+        """What a node said, on one line, without the keys in the addresses of its nodes; cut after that, since half a key
+        is one that nothing recognizes."""
         provider = self.web3.provider
         secrets = [s for e in provider.endpoints for s in e.secrets] if isinstance(provider, Endpoints) else []
-        return redact(text, order_secrets(secrets))
+        return _one_line(redact(str(what), order_secrets(secrets))) or type(what).__name__
 
     def _block(self, number: BlockIdentifier) -> Block:
         with self.translate_errors(f"reading block {number!r}"):
@@ -268,6 +273,29 @@ def request(chain: Chain, method: str, params: Sequence[Any] = ()) -> Any:
     """A raw call for what web3 has no name for; ChainError as everything here."""
     with chain.translate_errors(method):
         return chain.web3.manager.request_blocking(RPCEndpoint(method), list(params))
+
+
+def _count_half(provider: Endpoints) -> int:
+    """How many of the configured nodes must answer before anything is final: one of two, two of three or four."""
+    return (len(provider.endpoints) + 1) // 2
+
+
+def _require_enough(provider: Endpoints, answering: Sequence[Endpoint]) -> int:
+    """How many nodes must agree on what is final: half of the configured ones, and most of those that answer. Raises
+    ChainUnavailable when fewer than half answer: those that silence the others would decide alone."""
+    half = _count_half(provider)
+    if len(answering) < half:
+        silent = [endpoint for endpoint in provider.endpoints if endpoint not in answering]
+        told = f"{len(answering)} of {len(provider.endpoints)} endpoints tell it, {half} must"
+        raise ChainUnavailable(
+            f"asking for the final block: {told}; silent: {_name(silent)}; check the network, or take those that are gone for "
+            "good out of REWARDS_RPC_URL"
+        )
+    return max(half, len(answering) // 2 + 1)
+
+
+def _name(endpoints: Sequence[Endpoint]) -> str:
+    return ", ".join(endpoint.where for endpoint in endpoints)
 
 
 def _is_unknown_tag(error: BlockNotFound | Web3RPCError) -> bool:
@@ -306,9 +334,9 @@ def _describe(error: ContractLogicError) -> str:
         data = data.get("data")
     if isinstance(data, str) and _HEX.fullmatch(data):
         return describe_revert(bytes.fromhex(data[2:]))
-    return _one_line(error)
+    return str(error) or type(error).__name__
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text[:200] + "…") if len(text) > 200 else text or type(error).__name__
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return (text[:MOST_TOLD] + "…") if len(text) > MOST_TOLD else text

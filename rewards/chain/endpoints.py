@@ -14,7 +14,7 @@ from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST
 from web3.types import RPCEndpoint, RPCResponse
 
 from rewards.chain.answers import is_answer
-from rewards.chain.blot import list_parts, order_secrets, redact
+from rewards.chain.blot import keep_out_of_logs, list_parts, order_secrets, redact
 from rewards.errors import ChainError
 
 SEND = "eth_sendRawTransaction"
@@ -38,7 +38,7 @@ LIMIT_EXCEEDED = -32005
 """How a node says that it was asked too often (EIP-1474)."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Endpoint:
     """One node: its provider, how it is called in messages, what of its address it must not be quoted with, and the
     numbers of the questions from which on it is asked again after a failure, and for its chain."""
@@ -54,11 +54,11 @@ class Endpoint:
         return redact(str(said), self.secrets)[:100]
 
     def blot(self, error: object) -> Any:
-        """A node's error of whatever shape, every text in it without that key."""
+        """A node's error of whatever shape, every text in it without that key; the data of a revert is decoded before."""
         if isinstance(error, str):
-            return error if _HEX.fullmatch(error) else redact(error, self.secrets)
+            return redact(error, self.secrets)
         if isinstance(error, dict):
-            return {name: self.blot(value) for name, value in error.items()}
+            return {self.blot(k): v if k == "data" and _is_data(v) else self.blot(v) for k, v in error.items()}
         return [self.blot(one) for one in error] if isinstance(error, list) else error
 
 
@@ -86,10 +86,20 @@ class Endpoints(JSONBaseProvider):
                 failure = error
         raise failure or NoAnswer("no endpoint is configured")
 
-    def ask_each(self, method: str, params: Sequence[Any]) -> list[tuple[Endpoint, RPCResponse]]:
-        """The answer of every node that gives one, refusals too."""
+    def ask_each(self, method: str, params: Sequence[Any], least: int = 0) -> list[tuple[Endpoint, RPCResponse]]:
+        """The answer of every node that gives one, refusals too; where fewer than `least` do, those that rest are asked
+        as well."""
+        awake = list(self._awake())
+        answers = self._ask_all(awake, method, params)
+        if len(answers) < least:
+            answers += self._ask_all([one for one in self.endpoints if one not in awake], method, params)
+        return answers
+
+    def _ask_all(
+        self, endpoints: Sequence[Endpoint], method: str, params: Sequence[Any]
+    ) -> list[tuple[Endpoint, RPCResponse]]:
         answers = []
-        for endpoint in self._awake():
+        for endpoint in endpoints:
             try:
                 answers.append((endpoint, self._ask(endpoint, RPCEndpoint(method), params)))
             except NO_ANSWER:
@@ -162,7 +172,7 @@ class Endpoints(JSONBaseProvider):
 
 def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
     """The nodes at addresses that are separated by spaces; ChainError when one is no address."""
-    urls = rpc_urls.split()
+    urls = list(dict.fromkeys(rpc_urls.split()))  # one that is named twice has one voice
     endpoints = []
     for url in urls:
         provider = HTTPProvider(url, {"timeout": timeout_s})
@@ -170,7 +180,9 @@ def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
         # A raw transaction is never sent again behind the sender's back; and with others to ask, asking twice is slow.
         retry.method_allowlist = [method for method in REQUEST_RETRY_ALLOWLIST if method != SEND]
         retry.retries = 3 if len(urls) == 1 else 1
-        endpoints.append(Endpoint(provider, describe_endpoint(url), order_secrets(list_parts(url))))
+        secrets = order_secrets(list_parts(url))
+        keep_out_of_logs(secrets)
+        endpoints.append(Endpoint(provider, describe_endpoint(url), secrets))
     if not endpoints:
         raise ChainError("no endpoint is given; give http://host:port, several with spaces between them")
     return Endpoints(endpoints, chain_id)
@@ -186,6 +198,10 @@ def describe_endpoint(rpc_url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ChainError(f"the endpoint has scheme {parts.scheme!r}; give http://host:port or https://host")
     return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+
+
+def _is_data(value: object) -> bool:
+    return isinstance(value, str) and _HEX.fullmatch(value) is not None
 
 
 def _require_answer(answer: RPCResponse | None, endpoint: Endpoint) -> None:

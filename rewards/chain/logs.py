@@ -13,6 +13,8 @@ from rewards.errors import ChainError
 from rewards.ports import Block
 from rewards.units import MAX_AMOUNT, Address
 
+MAX_EPOCH = 2**24 - 1
+
 
 def read_logs(
     chain: Chain, contract: Contract, names: Sequence[str], first: int, last: int
@@ -70,5 +72,5 @@ def _describe(log: LogReceipt) -> str:
 def _require_bounds(args: Mapping[str, Any], log: LogReceipt) -> None:
     """The Vault stores amounts in 96 bits and epochs in 24; an event beyond that is not of its making."""
     for name, value in args.items():
-        if isinstance(value, int) and value > (2**24 if name == "epoch" else MAX_AMOUNT):
+        if isinstance(value, int) and value > (MAX_EPOCH if name == "epoch" else MAX_AMOUNT):
             raise ChainError(f"{_describe(log)} has {name} {value}, which no Vault can hold; use another endpoint")

@@ -73,6 +73,14 @@ def encode_beginnings(epoch: int) -> dict[str, bytes]:
     return {action: data[:36] for action, data in whole.items()}
 
 
+@dataclass(frozen=True)
+class _RootEvents:
+    """Publications and revocations from the Vault's first block up to `end`."""
+
+    end: Block
+    events: Sequence[EventData]
+
+
 class Vault:
     """A deployed CXPTVault: reads as `rewards.ports.VaultReader`, and writes through a Sender.
 
@@ -86,6 +94,7 @@ class Vault:
         self.chain = chain
         self.deployment = deployment
         self.sender = sender or Sender(chain, Patience())
+        self._roots: _RootEvents | None = None
         self._contract = bind_contract(chain.web3, "CXPTVault", deployment.vault)
         self._token = bind_contract(chain.web3, "CXPTToken", deployment.token)
         self._require_deployment()
@@ -138,8 +147,11 @@ class Vault:
         """Every publication, and whether it was revoked up to `last_block`."""
         if last_block < self.deployment.deployed_block:
             return []
+        read = self._read_roots(last_block)
         found, revocations = list[Publication](), 0
-        for event in self._events(("RootPublished", "RootRevoked"), last_block):
+        for event in read.events:
+            if event["blockNumber"] > last_block:
+                break
             if event["event"] == "RootRevoked":
                 revocations += 1
                 continue
@@ -153,9 +165,27 @@ class Vault:
                 f"{self.chain.where} hides or adds events up to block {last_block}: they leave {told[0]} live roots after "
                 f"{told[1]} revocation(s), the Vault counts {counted[0]} after {counted[1]}; use another endpoint"
             )
+        self._roots = read  # not before, so that nobody goes on from what a node hid
         # A revocation takes back the newest publication: only that one can be pending.
         after = [*(one.revocations for one in found), revocations][1:]
         return [(one, count > one.revocations) for one, count in zip(found, after, strict=True)]
+
+    def _read_roots(self, last_block: int) -> _RootEvents:
+        """What was read of publications and revocations, and where it ends before `last_block` what came since; all anew
+        where the chain took back the block at which it ended."""
+        read, names = self._roots, ("RootPublished", "RootRevoked")
+        if read is None or not self._stands(read.end.number, read.end.hash):
+            return _RootEvents(
+                *read_logs(self.chain, self._contract, names, self.deployment.deployed_block, last_block)
+            )
+        if last_block <= read.end.number:
+            return read
+        end, more = read_logs(self.chain, self._contract, names, read.end.number + 1, last_block)
+        return _RootEvents(end, [*read.events, *more])
+
+    def _stands(self, number: int, block_hash: bytes) -> bool:
+        """Whether the chain has this very block."""
+        return self.chain.head().number >= number and self.chain.block(number).hash == block_hash
 
     def root_at(self, epoch: int, block: int | None = None) -> RootRecord | None:
         """The record of an epoch as it stands now (or stood after `block`), also a revoked one; None if there was none."""
@@ -312,9 +342,7 @@ class Vault:
 
     def _require_deployment(self) -> None:
         record = self.deployment
-        if self.chain.head().number < record.deployed_block or (
-            self.chain.block(record.deployed_block).hash != record.block_hash
-        ):
+        if not self._stands(record.deployed_block, record.block_hash):
             raise ChainError(
                 f"block {record.deployed_block} is not that of Vault {record.vault}; the record is of another chain"
             )

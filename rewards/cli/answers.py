@@ -22,10 +22,6 @@ def single_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in text)
 
 
-LONG_SECRET = 8
-"""Characters of the shortest secret that is blotted out of answers."""
-
-
 def list_known_secrets() -> Sequence[str]:
     """What no output may show, longest first, where a command has read its settings."""
     # Settings that do not parse name no value, so then there is nothing to blot out.
@@ -40,9 +36,13 @@ def list_known_secrets() -> Sequence[str]:
 
 
 def _write(text: str) -> None:
-    """To stdout, without secrets: a finding may quote what a node said. Short ones and digits stand in amounts too."""
-    secrets = [s for s in list_known_secrets() if len(s) >= LONG_SECRET and not s.isdecimal()]
-    sys.stdout.write(redact(text, [*secrets, *(json.dumps(s)[1:-1] for s in secrets)]))
+    """To stdout, without secrets: a finding may quote what a node said."""
+    sys.stdout.write(redact(text, list_known_secrets()))
+
+
+def _show(text: str) -> str:
+    """What a cell shows; blotted before it is folded, for half a secret on a line is recognized by nothing."""
+    return redact(single_line(text), list_known_secrets())
 
 
 def print_json(document: object) -> None:
@@ -78,7 +78,7 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in pairs:
-        grid.add_row(label, single_line(value))
+        grid.add_row(label, _show(value))
     _print_block(grid)
 
 
@@ -91,7 +91,7 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> No
     for heading, side in columns.items():
         table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(single_line, row))
+        table.add_row(*map(_show, row))
     _print_block(table)
 
 

@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, Disagreement, Finding, refuse
-from rewards.jobs.before_sending import find_publication_hash, identify_publication, is_of
+from rewards.jobs.before_sending import find_publication_hash, identify_publication
 from rewards.jobs.intents import LedgerIntents
-from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch
+from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoch, require_held
 from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.publish import ChainOutcome
 from rewards.jobs.run import describe_sealed, seal_prepared
-from rewards.jobs.workspace import Workspace, find_live, now
+from rewards.jobs.workspace import Workspace, is_of, now, was_revoked
 from rewards.judgement import JUDGEMENT
+from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
 from rewards.ports import RootRecord
 from rewards.units import PROVIDER, USER, Address
@@ -57,33 +58,24 @@ def attest_epoch(
 def _forget_revoked(workspace: Workspace, vault: Vault, number: int) -> None:
     """Drop the overrides of a copy that the chain revoked: what was judged then is to be judged again."""
     held = _find_held(workspace, number)
-    if held is not None and _is_revoked(vault, number, held):
+    if held is not None and was_revoked(vault, held):
         workspace.ledger.store_overrides(number, (), now())
 
 
-def _is_revoked(vault: Vault, number: int, digest: str) -> bool:
-    """Whether a final block revoked a publication of this manifest."""
-    revoked = vault.revoked_publications(number, vault.final_block().number)
-    return digest in {one.manifest_hash.hex() for one in revoked}
-
-
-def _find_held(workspace: Workspace, number: int) -> str | None:
-    """The manifest's digest of the attester's own copy."""
-    held = {e.number: e.manifest for e in workspace.ledger.sealed()}.get(number)
-    return workspace.store.read(number).manifest.digest if held is None and workspace.store.has(number) else held
+def _find_held(workspace: Workspace, number: int) -> SealedEpoch | None:
+    """The attester's own copy, by the ledger, or by its folder where that was lost."""
+    held = {e.number: e for e in workspace.ledger.sealed()}.get(number)
+    if held is None and workspace.store.has(number):
+        return describe_sealed(workspace.store.read(number).manifest)
+    return held
 
 
 def _require_previous(workspace: Workspace, vault: Vault, number: int) -> None:
-    """Raises Disagreement where the folder of the epoch before, if it is here, is not the one on the chain: whatever is
-    computed from it differs, and the root that is to be attested may well be right."""
-    if not workspace.store.has(number):
-        return
-    bundle, record = workspace.store.read(number), find_live(vault, number)
-    if record is not None and not is_of(record, bundle.manifest):
-        raise Disagreement(
-            f"{bundle.folder} has manifest {bundle.manifest.digest}, on chain stands {record.manifest_hash.hex()}: run "
-            f"`rewards attest {number}` first, or get the published folder of the epoch before"
-        )
+    """Raises Disagreement where the folder of the epoch before, if it is here, is not the one on the chain; before a long
+    computation, since the root that is to be attested may well be right."""
+    if workspace.store.has(number):
+        way_out = f"run `rewards attest {number}` first, or get the published folder of the epoch before"
+        require_held(workspace.store.read(number).manifest, vault, way_out)
 
 
 def _compare(workspace: Workspace, manifest: Manifest, record: RootRecord) -> None:
@@ -157,13 +149,14 @@ def _keep_copy(workspace: Workspace, vault: Vault, prepared: Prepared) -> None:
     number = manifest.epoch.number
     sealed = any(e.number == number for e in workspace.ledger.sealed())
     held = _find_held(workspace, number)
-    if sealed and held == manifest.digest and workspace.store.has(number):
+    if sealed and held is not None and held.manifest == manifest.digest and workspace.store.has(number):
         return
-    if held is not None and held != manifest.digest:
-        if not _is_revoked(vault, number, held):
+    if held is not None and held.manifest != manifest.digest:
+        if not was_revoked(vault, held):
             raise Disagreement(
-                f"epoch {number} here is {held}, recomputed and on chain it is {manifest.digest}, and no final block "
-                "revokes the former; run again when its revocation is final, or look for who changed the folder"
+                f"epoch {number} here is {held.manifest}, recomputed and on chain it is {manifest.digest}, and no final block "
+                "revokes the former; run again when its revocation is final, or look for who changed the folder; was it "
+                "never published, see docs/runbook.md#attest"
             )
         workspace.withdraw(number, vault)
     if number > vault.deployment.first_epoch and not workspace.ledger.sealed():

@@ -7,10 +7,10 @@ from rewards.bundles.store import Bundle
 from rewards.chain.vault import Vault, publication_hash
 from rewards.errors import Finding, RewardsError
 from rewards.jobs.history import check_history
-from rewards.jobs.workspace import Workspace, find_live
+from rewards.jobs.workspace import Workspace, find_live, is_of
 from rewards.manifest import Manifest
 from rewards.merkle import ClaimTree
-from rewards.ports import Publication, RootRecord
+from rewards.ports import RootRecord
 from rewards.schemas import CLAIMABLES, add_up
 from rewards.units import POOLS, PROVIDER, USER, Address
 
@@ -27,12 +27,6 @@ def find_objections(workspace: Workspace, bundle: Bundle, vault: Vault, sender: 
         *check_history(workspace, vault),
         *([] if again else check_not_revoked(vault, manifest)),
     ]
-
-
-def is_of(record: RootRecord | Publication, manifest: Manifest) -> bool:
-    """Whether what the chain holds of an epoch is this very publication."""
-    wanted = (manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER))
-    return wanted == (record.root, record.manifest_hash, record.provider_total, record.user_total)
 
 
 def identify_publication(vault: Vault, record: RootRecord, block: int | None = None) -> bytes:

@@ -23,7 +23,7 @@ from rewards.corrections import (
     encode_records,
     list_records,
 )
-from rewards.errors import ChainError, Finding, InputError, UsageError, refuse
+from rewards.errors import ChainError, Finding, InputError, StorageError, UsageError, refuse
 from rewards.jobs.settings import Settings
 from rewards.jobs.workspace import Workspace
 from rewards.ledger.lock import hold_lock
@@ -105,8 +105,18 @@ class CorrectionQueue:
         """Nobody else runs here, and nobody else writes the file, be it for another data folder."""
         if not self.path.parent.is_dir():
             raise InputError(f"no folder {self.path.parent}; give --inputs or set REWARDS_INPUTS")
+        self._require_no_link()
         with self.workspace.locked(), hold_lock(self.path.with_name(f".{FILE}.lock")):
             yield
+
+    def _require_no_link(self) -> None:
+        """Raises StorageError where the file is a link: a write would leave a copy in its place, and who else has the file
+        that it leads to is not kept from writing by a lock here."""
+        if self.path.is_symlink():
+            raise StorageError(
+                f"{self.path} is a link to {self.path.readlink()}, which nothing here writes through; give the --inputs that "
+                "hold the file itself, or replace the link by the file"
+            )
 
     def add(self, correction: Correction, signer: "DigestSigner | bytes") -> ListedCorrection:
         """Sign a correction, or take the signature that was made elsewhere, and keep it, durably. Raises UsageError for
@@ -136,7 +146,8 @@ class CorrectionQueue:
         self._write(records)
 
     def check(self, correction: Correction) -> None:
-        """Raise UsageError or GateRefused where `add` would, but for the signature."""
+        """Raise UsageError, StorageError or GateRefused where `add` would, but for the signature."""
+        self._require_no_link()
         self.require_open(correction.epoch)
         refuse("adding a correction", self.foresee([correction], correction.epoch))
 

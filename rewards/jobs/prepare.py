@@ -23,7 +23,7 @@ from rewards.jobs.deposits import choose_since, read_chain, read_table
 from rewards.jobs.engines import check_engine, engine_versions, open_engine
 from rewards.jobs.judgement import ask_judgement
 from rewards.jobs.settings import EngineName, Settings
-from rewards.jobs.workspace import Workspace, find_live, now
+from rewards.jobs.workspace import Workspace, find_live, is_of, now
 from rewards.judgement import override_findings, require_overridable
 from rewards.manifest import ChainFacts, Manifest, build_manifest
 from rewards.policy import DatedPolicy, Policy, policy_for
@@ -319,12 +319,23 @@ def _check_continues(before: Manifest, epoch: Epoch, vault: VaultReader | None) 
             f"{epoch.start.isoformat()}; give the --genesis that the folder was begun with"
         )
     check_binding(before, vault)
-    number, live = before.epoch.number, None if vault is None else find_live(vault, before.epoch.number)
-    if live is not None and live.manifest_hash != before.hash:
+    number = before.epoch.number
+    require_held(
+        before,
+        vault,
+        f"`rewards run --epochs {number}..{number}` computes it again from mended inputs, once the revocation of the one here "
+        "is final; was it never revoked, see docs/runbook.md#chain-state",
+    )
+
+
+def require_held(manifest: Manifest, vault: VaultReader | None, way_out: str) -> None:
+    """Raises Disagreement, with the way out, where the Vault holds another publication of an epoch than the one here:
+    whatever is computed from it differs."""
+    live = None if vault is None else find_live(vault, manifest.epoch.number)
+    if live is not None and not is_of(live, manifest):
         raise Disagreement(
-            f"epoch {number} here is {before.digest}, the Vault holds {live.manifest_hash.hex()}: `rewards run --epochs "
-            f"{number}..{number}` computes it again from mended inputs, once the revocation of the one here is final; was it "
-            "never revoked, see docs/runbook.md#chain-state"
+            f"epoch {manifest.epoch.number} here is {manifest.digest} (root 0x{manifest.root.hex()}), the Vault holds "
+            f"{live.manifest_hash.hex()} (root 0x{live.root.hex()}): {way_out}"
         )
 
 

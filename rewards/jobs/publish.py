@@ -10,11 +10,11 @@ from rewards.chain.fees import Fees
 from rewards.chain.intent import Intent, SignedIntent
 from rewards.chain.vault import Vault
 from rewards.errors import ChainError, ChainUnavailable, Disagreement, Finding, refuse
-from rewards.jobs.before_sending import find_objections, find_publication_hash, is_of
+from rewards.jobs.before_sending import find_objections, find_publication_hash
 from rewards.jobs.history import extend_history
 from rewards.jobs.intents import LedgerIntents
 from rewards.jobs.proposal import Author, bring_about
-from rewards.jobs.workspace import Workspace, find_live, now
+from rewards.jobs.workspace import Workspace, find_live, is_of, now
 from rewards.manifest import Manifest
 from rewards.ports import Receipt, RootRecord
 from rewards.schemas import CLAIMABLES, MONEY
@@ -83,7 +83,8 @@ def find_published(vault: Vault, manifest: Manifest, block: int | None = None) -
     if not is_of(record, manifest):
         raise Disagreement(
             f"epoch {manifest.epoch.number} on chain has root 0x{record.root.hex()} and manifest {record.manifest_hash.hex()}; "
-            f"sealed here are 0x{manifest.root.hex()} and {manifest.digest}: if it is pending, have the guardian revoke it"
+            f"sealed here are 0x{manifest.root.hex()} and {manifest.digest}: have the guardian revoke it while it is pending, "
+            "or, where it is the right one, work on from its folder (docs/runbook.md#chain-state)"
         )
     return record
 

@@ -6,10 +6,9 @@ import polars as pl
 
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, InputError, UsageError
-from rewards.jobs.before_sending import is_of
 from rewards.jobs.correct import CorrectionQueue
 from rewards.jobs.prepare import read_previous
-from rewards.jobs.workspace import Workspace, find_live
+from rewards.jobs.workspace import Workspace, find_live, is_of
 from rewards.manifest import Manifest
 from rewards.policy import Policy, parse_policy
 from rewards.ports import EpochInputs, Previous, VaultReader

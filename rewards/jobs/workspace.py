@@ -13,7 +13,9 @@ from rewards.history import find_settled, name_origin
 from rewards.ledger.catalogue import read_shown, write_catalogue
 from rewards.ledger.lock import hold_lock
 from rewards.ledger.store import Ledger, SealedEpoch
+from rewards.manifest import Manifest
 from rewards.ports import Publication, RootRecord, VaultReader
+from rewards.units import PROVIDER, USER
 
 
 def now() -> datetime:
@@ -75,7 +77,7 @@ class Workspace:
         return {
             epoch.number
             for epoch in self.ledger.sealed()
-            if _is_of(settled.get(epoch.number), epoch)
+            if _is_result(settled.get(epoch.number), epoch)
             or (
                 epoch.number < end
                 and _is_live(vault.root_at(epoch.number), epoch)
@@ -96,7 +98,7 @@ class Workspace:
         numbers = (
             epoch.number
             for epoch in self.ledger.sealed()
-            if not _is_of(settled.get(epoch.number), epoch) and _is_revoked(vault, epoch)
+            if not _is_result(settled.get(epoch.number), epoch) and _is_revoked(vault, epoch)
         )
         return next(numbers, None)
 
@@ -131,12 +133,24 @@ def find_live(vault: VaultReader, number: int, block: int | None = None) -> Root
     return None if record is None or record.status == "revoked" else record
 
 
-def _is_of(record: RootRecord | Publication | None, epoch: SealedEpoch) -> bool:
+def is_of(record: RootRecord | Publication, manifest: Manifest) -> bool:
+    """Whether what the chain holds of an epoch is this very publication."""
+    wanted = (manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER))
+    return wanted == (record.root, record.manifest_hash, record.provider_total, record.user_total)
+
+
+def was_revoked(vault: VaultReader, epoch: SealedEpoch) -> bool:
+    """Whether a final block revoked a publication of this very result."""
+    revoked = vault.revoked_publications(epoch.number, vault.final_block().number)
+    return any(_is_result(one, epoch) for one in revoked)
+
+
+def _is_result(record: RootRecord | Publication | None, epoch: SealedEpoch) -> bool:
     return record is not None and (record.manifest_hash.hex(), "0x" + record.root.hex()) == (epoch.manifest, epoch.root)
 
 
 def _is_live(record: RootRecord | None, epoch: SealedEpoch) -> bool:
-    return record is not None and record.status != "revoked" and _is_of(record, epoch)
+    return record is not None and record.status != "revoked" and _is_result(record, epoch)
 
 
 def _is_revoked(vault: VaultReader, epoch: SealedEpoch) -> bool:
@@ -144,7 +158,6 @@ def _is_revoked(vault: VaultReader, epoch: SealedEpoch) -> bool:
     now_held = vault.root_at(epoch.number)
     if now_held is None or _is_live(now_held, epoch):
         return False
-    final = vault.final_block().number
-    if _is_live(vault.root_at(epoch.number, final), epoch):
+    if _is_live(vault.root_at(epoch.number, vault.final_block().number), epoch):
         return False
-    return any(_is_of(one, epoch) for one in vault.revoked_publications(epoch.number, final))
+    return was_revoked(vault, epoch)

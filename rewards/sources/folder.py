@@ -79,6 +79,10 @@ class InputFolder:
             with path.open("rb") as file:
                 content = file.read(corrections.MAX_BYTES + 1)
         except FileNotFoundError:
+            if path.is_symlink():  # without it, what was signed would be left out in silence
+                raise InputError(
+                    f"{path} is a link to {path.readlink()}, which is not there; mend the link, or remove it"
+                ) from None
             return ()
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}; mend it") from error

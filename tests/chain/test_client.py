@@ -4,10 +4,12 @@ import json
 import logging
 import threading
 import traceback
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -104,6 +106,33 @@ def test_a_refusal_that_quotes_the_address_is_told_without_its_key(words: str) -
                 ask()
             assert "secre" not in str(caught.value).replace(BLOT, "")
             assert BLOT in str(caught.value) or len(words) > 100
+
+
+TOKEN = "to/ken é+&=42"
+USER_INFO = "us%20er:p%C3%A4ss"
+
+
+@pytest.mark.parametrize("place", ["", "/{}", "?key={}", "/v3?net=1&key={}", "#{}"])
+def test_no_form_of_a_key_is_told(place: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In the path, the query, the fragment or for a user; as it is typed, as it is meant, and encoded in either way."""
+    encoded = quote(TOKEN, safe="")
+    forms = [encoded, TOKEN, encoded.lower(), quote(TOKEN), unquote(USER_INFO.partition(":")[2]), "us er"]
+    forms.append(b64encode(unquote(USER_INFO).encode()).decode())
+    if not place:
+        forms = forms[4:]
+    words = " ".join(f"%2F{form}" for form in forms)
+
+    def answer(request: dict[str, Any]) -> bytes:
+        told = {"result": "0x1"} if request["method"] == "eth_chainId" else {"error": {"code": -1, "message": words}}
+        return _reply(request, **told)
+
+    with serve(answer) as url, caplog.at_level(logging.DEBUG):
+        address = url.replace("://", f"://{USER_INFO}@").replace("/v2/secret-key", place.format(encoded))
+        with pytest.raises(ChainError) as caught:
+            connect(address, 1).head()
+    everything = str(caught.value) + caplog.text
+    assert [form for form in forms if form in everything] == []
+    assert BLOT in str(caught.value) and "Making request HTTP" in caplog.text
 
 
 def test_wrong_chain_id_names_both() -> None:

@@ -21,17 +21,20 @@ ADDRESS = "0x" + "11" * 20
 
 @dataclass
 class Node:
-    """A node that answers as it is told; `fork` makes its blocks others, `down` makes it answer with nonsense, `results` are
-    what it answers whatever is asked."""
+    """A node that answers as it is told, with a block every `pace` seconds; `fork` makes its blocks others, `down` makes it
+    answer with nonsense, `results` are what it answers whatever is asked."""
 
     head: int = 100
     final: int | None = 90
     fork: int = 0
     chain_id: int = CHAIN_ID
     down: bool = False
+    pace: int = 1
     refusal: str | None = None
     asked: list[str] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
+    named: dict[str, Any] = field(default_factory=dict)
+    """What it answers for a block of this name or number."""
 
     def __call__(self, request: dict[str, Any]) -> bytes:
         method, params = request["method"], request["params"]
@@ -52,11 +55,14 @@ class Node:
         return json.dumps(known | {"result": answers[method]()}).encode()
 
     def _block(self, which: str) -> dict[str, str] | None:
+        if which in self.named:
+            return self.named[which]
         named = {"latest": self.head, "finalized": self.final}
         number = named[which] if which in named else int(which, 16)
         if number is None or number > self.head:
             return None
-        return {"number": hex(number), "hash": f"0x{self.fork:02x}{number:062x}", "timestamp": hex(START + number)}
+        timestamp = hex(START + self.pace * number)
+        return {"number": hex(number), "hash": f"0x{self.fork:02x}{number:062x}", "timestamp": timestamp}
 
 
 @contextmanager
@@ -169,10 +175,10 @@ def test_final_is_what_every_node_calls_final() -> None:
         assert chain.final_block().number == 88
 
 
-@pytest.mark.parametrize("final", [835, 0])
+@pytest.mark.parametrize("final", [1699, 0])
 def test_a_node_far_behind_a_majority_has_no_say(final: int) -> None:
-    with joined(Node(head=1000, final=final), Node(head=1000, final=900), Node(head=1000, final=901)) as chain:
-        assert chain.final_block().number == 900
+    with joined(Node(head=3000, final=final), Node(head=3000, final=2900), Node(head=3000, final=2901)) as chain:
+        assert chain.final_block().number == 2900
 
 
 def test_a_node_far_ahead_of_a_majority_has_no_say_and_is_not_asked_first() -> None:
@@ -182,18 +188,98 @@ def test_a_node_far_ahead_of_a_majority_has_no_say_and_is_not_asked_first() -> N
         assert provider_of(chain).endpoints[0] is first and chain.head().number == 1000
 
 
-@pytest.mark.parametrize("finals", [(900, 835), (835, 900), (100, 500, 900), (100, 110, 500, 510)])
+@pytest.mark.parametrize("finals", [(2900, 1699), (1699, 2900), (100, 1500, 2900), (100, 110, 1500, 1510)])
 def test_without_a_majority_that_keeps_together_nothing_is_final(finals: tuple[int, ...]) -> None:
     """Of two, neither the one that lags nor the one that runs ahead is believed; they may come together again."""
-    nodes = [Node(head=1000, final=final) for final in finals]
+    nodes = [Node(head=3000, final=final) for final in finals]
     with joined(*nodes) as chain:
         first = provider_of(chain).endpoints[0]
-        with pytest.raises(ChainUnavailable, match=rf"more than 64 blocks apart in what is final: {finals[0]} at http"):
+        told = rf"more than 20 minutes apart in what is final: {finals[0]} at http"
+        with pytest.raises(ChainUnavailable, match=told):
             chain.final_block()
         assert provider_of(chain).endpoints[0] is first
         for node in nodes:
-            node.final = 900
-        assert chain.final_block().number == 900
+            node.final = 2900
+        assert chain.final_block().number == 2900
+
+
+@pytest.mark.parametrize(("pace", "apart"), [(2, 600), (12, 100)])
+def test_how_far_nodes_may_be_apart_is_told_by_time_and_not_by_blocks(pace: int, apart: int) -> None:
+    """Where a block takes two seconds, what is final moves on by hundreds at once, and both nodes are right."""
+    ahead, behind = (Node(head=3000, final=2000 - lag, pace=pace) for lag in (0, apart))
+    with joined(ahead, behind) as chain:
+        assert chain.final_block().number == 2000 - apart
+        behind.final = 2000 - apart - 1
+        with pytest.raises(ChainUnavailable, match="20 minutes apart"):
+            chain.final_block()
+
+
+@pytest.mark.parametrize("lie", [0, 890, 899, 950, 5000])
+def test_a_node_that_lies_about_times_too_moves_nothing_beyond_the_others(lie: int) -> None:
+    """Its final block is any, and has the time that suits: be it never, or as the others' have it."""
+    for time in (0, START + 900, START + 10**6):
+        liar = Node(head=9000, final=lie)
+        block = {"number": hex(lie), "hash": f"0x{lie:064x}", "timestamp": hex(time)}
+        liar.named["finalized"] = block
+        with joined(Node(head=1000, final=900), liar, Node(head=1000, final=890)) as chain:
+            assert 890 <= chain.final_block().number <= 900
+
+
+@pytest.mark.parametrize(("configured", "needed"), [(2, 1), (3, 2), (4, 2), (5, 3)])
+def test_half_of_the_configured_nodes_must_answer_before_anything_is_final(configured: int, needed: int) -> None:
+    nodes = [Node() for _ in range(configured)]
+    with joined(*nodes) as chain:
+        wheres = [endpoint.where for endpoint in provider_of(chain).endpoints]
+        for node in nodes[needed:]:
+            node.down = True
+        assert chain.final_block().number == 90
+        nodes[needed - 1].down = True
+        with pytest.raises(ChainUnavailable) as told:
+            chain.final_block()
+        assert f"{needed - 1} of {configured} endpoints tell it, {needed} must" in str(told.value)
+        silent = str(told.value).partition("silent: ")[2]
+        assert [where in silent for where in wheres] == [place >= needed - 1 for place in range(configured)]
+        assert needed == 1 or chain.head().number == 100  # what is not to be final is read all the same
+
+
+def test_whether_the_chain_has_the_tag_is_no_single_node_to_say() -> None:
+    nodes = [Node(final=None), Node(down=True), Node(down=True)]
+    with joined(*nodes) as chain:
+        with pytest.raises(ChainUnavailable, match="1 of 3 endpoints tell it, 2 must"):
+            chain.final_block()
+        nodes[1].down = nodes[2].down = False
+        assert chain.final_block().number == 90
+
+
+def test_nodes_that_rest_are_asked_where_too_few_others_answer() -> None:
+    nodes = [Node(), Node(), Node()]
+    with joined(*nodes) as chain:
+        nodes[1].down = nodes[2].down = True
+        with pytest.raises(ChainUnavailable, match="1 of 3"):
+            chain.final_block()
+        nodes[1].down = nodes[2].down = False
+        assert chain.final_block().number == 90
+
+
+def test_of_five_two_that_agree_are_too_few_while_a_third_strays() -> None:
+    nodes = [Node(head=3000, final=final) for final in (2900, 2901, 100)]
+    with joined(*nodes, Node(down=True), Node(down=True)) as chain, pytest.raises(ChainUnavailable, match="apart"):
+        chain.final_block()
+
+
+def test_a_block_that_too_few_nodes_hold_is_not_final() -> None:
+    """All call it final, and one alone can show it."""
+    nodes = [Node(), Node(), Node()]
+    for node in nodes[1:]:
+        node.named["0x5a"] = None
+    with joined(*nodes) as chain, pytest.raises(ChainUnavailable, match="1 of 3 endpoints tell it, 2 must"):
+        chain.final_block()
+
+
+def test_one_node_that_is_named_twice_has_one_voice() -> None:
+    with serve(Node()) as url:
+        chain = connect(f"{url} {url}", CHAIN_ID, timeout_s=5)
+        assert len(provider_of(chain).endpoints) == 1
 
 
 @pytest.mark.parametrize(("finals", "number"), [((None, 90, 90), 90), ((90, None, None), 36)])
@@ -212,8 +298,8 @@ def test_of_two_of_which_one_lacks_the_tag_none_is_believed() -> None:
 
 
 def test_of_two_that_keep_together_the_lower_counts() -> None:
-    with joined(Node(head=1000, final=900), Node(head=1000, final=836)) as chain:
-        assert chain.final_block().number == 836
+    with joined(Node(head=3000, final=2900), Node(head=3000, final=1700)) as chain:
+        assert chain.final_block().number == 1700
 
 
 def test_the_node_that_is_ahead_is_asked_first_from_then_on() -> None:
@@ -310,6 +396,17 @@ def test_data_of_a_revert_stays_as_it_is_also_where_it_holds_a_part_of_an_addres
         connect(f"{url}/0000", CHAIN_ID, timeout_s=5).replay({"to": ADDRESS, "data": "0x"}, "latest")
 
 
+@pytest.mark.parametrize("path", ["3338", "v2/3338", "rpc?chain=3338", "0000", "00003338"])
+def test_numbers_that_people_need_stay_in_the_reason_of_a_revert(path: str) -> None:
+    node, reason = Reverting(), "3338 holds 100003338000000003338 CXPT"
+    packed = reason.encode().hex().ljust(128, "0")
+    node.data = f"0x08c379a0{32:064x}{len(reason):064x}{packed}"
+    with serve(node) as url, pytest.raises(ChainError, match=reason):
+        connect(url.replace("v2/secret-key", path), CHAIN_ID, timeout_s=5).replay(
+            {"to": ADDRESS, "data": "0x"}, "latest"
+        )
+
+
 @pytest.mark.parametrize("data", ["0x123", "0xzz", "0x08c379a0"])
 def test_data_of_a_revert_that_cannot_be_read_is_one_line(data: str) -> None:
     node = Reverting()
@@ -336,5 +433,5 @@ def test_nodes_that_are_all_down_are_not_said_to_disagree() -> None:
     node = Node()
     with joined(node, Node(down=True)) as chain:
         node.down = True
-        with pytest.raises(ChainUnavailable, match="answer"):
+        with pytest.raises(ChainUnavailable, match="0 of 2 endpoints tell it"):
             chain.final_block()

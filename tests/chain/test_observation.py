@@ -87,6 +87,32 @@ def test_what_was_not_asked_for_is_refused(
         vault.deposits(last)
 
 
+@pytest.mark.parametrize(
+    ("event", "name", "bound"), [("RootRetired", "epoch", 2**24), ("FeesDeposited", "amount", 2**96)]
+)
+def test_what_the_vault_stores_bounds_its_events(lived: SmallVault, event: str, name: str, bound: int) -> None:
+    """Its epochs have 24 bits and its amounts 96: the largest is read, the one after is nothing that it could hold."""
+    topic = lived.vault._contract.events[event]().topic
+
+    def holding(value: int) -> Callable[[list[Log], Any], list[Log]]:
+        def change(logs: list[Log], _: Any) -> list[Log]:
+            return [_with_value(log, value) if log["topics"][0] == topic else log for log in logs]
+
+        return change
+
+    read_events(with_answers(lived, change_logs(holding(bound - 1))), *_bounds(lived))
+    with pytest.raises(ChainError, match=f"has {name} {bound}, which no Vault can hold"):
+        read_events(with_answers(lived, change_logs(holding(bound))), *_bounds(lived))
+
+
+def _with_value(log: Log, value: int) -> Log:
+    """With another first number: in the data, or indexed where there is none."""
+    word = f"{value:064x}"
+    if log["data"] in ("0x", b"", None):
+        return log | {"topics": [log["topics"][0], "0x" + word]}
+    return log | {"data": "0x" + word + log["data"][2:][64:]}
+
+
 def test_logs_of_another_block_of_the_same_number_are_refused(lived: SmallVault) -> None:
     """Two nodes behind one address, one of which follows another branch."""
     first, _ = _bounds(lived)

@@ -1,18 +1,22 @@
 """The Vault's port, the same on an EVM in the process and on a real node."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from eth_abi.abi import encode
 from hexbytes import HexBytes
+from web3.types import LogReceipt
 
+from rewards.chain.embedded import EmbeddedChain
 from rewards.chain.intent import SignedIntent
 from rewards.chain.observation import read_events
 from rewards.chain.vault import ClaimItem, Vault, encode_publish, publication_hash
 from rewards.errors import ChainError
 from rewards.ports import Claim, Deposit, RewardPool, RootRecord, VaultReader
 from rewards.units import PROVIDER, SUPPLY, USER, ZERO_ROOT, Address, checksum, keccak
-from tests.chain.networks import HOUR, Network
+from tests.chain.networks import HOUR, START, Network
 
 MANIFEST = keccak(b"manifest")
 PROVIDER_WALLET = Address("0x" + "a1" * 20)
@@ -174,3 +178,67 @@ def test_revoked_publications_are_told_apart(network: Network) -> None:
     assert [(one.manifest_hash, one.revocations) for one in revoked] == [(keccak(b"one"), 0), (keccak(b"two"), 1)]
     assert vault.revoked_publications(3, between) == revoked[:1]
     assert vault.revoked_publications(4, vault.final_block().number) == []
+
+
+def count_ranges(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The ranges of blocks for which logs are asked from now on."""
+    asked: list[tuple[int, int]] = []
+    ask = vault.chain.logs
+
+    def logs(address: Address, topics: Sequence[Any], first: int, last: int) -> Iterator[LogReceipt]:
+        asked.append((first, last))
+        return ask(address, topics, first, last)
+
+    monkeypatch.setattr(vault.chain, "logs", logs)
+    return asked
+
+
+def test_publications_that_were_read_are_not_read_again(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each publication the history asks for them up to the final block, and the question what was revoked up to the
+    newest: only what lies between is asked for, and nothing where a later question ends earlier."""
+    vault = Vault(network.chain, network.deploy(), network.sender)
+    publisher, guardian = network.signers[2], network.signers[4]
+    vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(b"one"), 0, publisher)
+    vault.revoke_root(3, "a test", guardian)
+    asked, first = count_ranges(vault, monkeypatch), network.chain.head().number
+    assert [one.manifest_hash for one in vault.publications(first)] == [keccak(b"one")]
+    vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(b"two"), 1, publisher)
+    vault.revoke_root(3, "a test", guardian)
+    newest = network.chain.head().number
+    assert [one.manifest_hash for one in vault.revoked_publications(3, newest)] == [keccak(b"one"), keccak(b"two")]
+    assert [one.manifest_hash for one in vault.publications(first)] == [keccak(b"one")]
+    assert [one.manifest_hash for one in vault.publications(newest)] == [keccak(b"one"), keccak(b"two")]
+    assert asked == [(vault.deployment.deployed_block, first), (first + 1, newest)]
+
+
+@pytest.mark.parametrize("deeper", [0, 3])
+def test_publications_of_a_branch_that_is_gone_are_read_again(deeper: int) -> None:
+    """Whether the new branch has reached the block that was read, or ends before it."""
+    embedded = EmbeddedChain(START)
+    network = Network("embedded", embedded.chain, embedded.signers, embedded.advance, embedded.mine)
+    vault = Vault(network.chain, network.deploy(), network.sender)
+    snapshot = embedded.take_snapshot()
+    vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(b"one"), 0, network.signers[2])
+    if deeper:
+        embedded.mine(deeper)
+    assert [one.manifest_hash for one in vault.publications(network.chain.head().number)] == [keccak(b"one")]
+    embedded.revert(snapshot)
+    embedded.advance(7)
+    vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(b"two"), 0, network.signers[2])
+    assert [one.manifest_hash for one in vault.publications(network.chain.head().number)] == [keccak(b"two")]
+
+
+def test_what_a_node_hides_of_the_newest_blocks_is_told_and_not_remembered(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = Vault(network.chain, network.deploy(), network.sender)
+    read = network.chain.head().number
+    assert vault.publications(read) == []
+    vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(b"one"), 0, network.signers[2])
+    newest = network.chain.head().number
+    with monkeypatch.context() as hiding:
+        hiding.setattr(vault.chain, "logs", lambda *_: iter(()))
+        for _ in range(2):
+            with pytest.raises(ChainError, match="hides or adds events"):
+                vault.publications(newest)
+    assert [one.manifest_hash for one in vault.publications(newest)] == [keccak(b"one")]

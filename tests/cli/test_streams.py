@@ -387,6 +387,28 @@ def test_redacting_blots_out_each_secret() -> None:
     assert redact("a pass, a word, a pass", ["pass", "word"]) == "a [secret], a [secret], a [secret]"
 
 
+def test_redacting_leaves_short_ones_and_digits_within_words_and_amounts() -> None:
+    told = "1234 of 99123499 CXPT, 0x1234ab, rpcs, at /1234/rpc-1 and %2Frpcs%2Fkey1"
+    shown = "[secret] of 99123499 CXPT, 0x1234ab, [secret], at /[secret]/rpc-1 and %2F[secret]%2F[secret]"
+    assert redact(told, ["rpcs", "1234", "key1", "12349"]) == shown
+    assert redact("a longer-secret-of-it", ["ger-secret", "secret-of"]) == "a lon[secret]-of-it"
+    assert redact("nothing", []) == "nothing"
+
+
+def test_a_cell_that_is_folded_shows_no_half_of_a_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_settings()
+    monkeypatch.setenv("REWARDS_RPC_URL", f"https://node.example/v3/{URL_PATH}")
+    monkeypatch.setenv("COLUMNS", "40")
+    for start in range(20, 40):
+        told = f"{'x' * start}{URL_PATH}"
+        print_pairs([("note", told)])
+        print_table({"note": "left"}, [[told]])
+        shown = "".join(capsys.readouterr().out.split())
+        assert URL_PATH not in shown and shown.count("[secret]") == 2
+
+
 def test_an_answer_shows_no_secret_and_keeps_its_amounts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

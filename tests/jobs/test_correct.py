@@ -441,6 +441,34 @@ def test_two_data_folders_over_one_folder_of_inputs_lose_nothing(
     assert [r.reason for r in InputFolder(nights.inputs).corrections()] == ["first", "second"]
 
 
+def test_corrections_behind_a_link_are_read_and_never_written(nights: Nights, earner: str) -> None:
+    record = sign(5, PROVIDER, earner, 6, "first")
+    keep(nights.inputs, record)
+    file, link = nights.inputs.with_name("shared.json"), nights.inputs / "corrections.json"
+    link.rename(file)
+    link.symlink_to(file)
+    before, another = file.read_bytes(), read_correction(5, PROVIDER, earner, 7, "second")
+    queue = _queue(nights)
+    assert _stand(queue) == [(5, "waiting")]
+    for write in (
+        lambda: queue.add(another, CORRECTOR),
+        lambda: queue.check(another),
+        lambda: queue.remove(record.identify(None)),
+    ):
+        with pytest.raises(
+            StorageError, match=r"corrections.json is a link to .*shared.json, which nothing here writes"
+        ):
+            write()
+    assert link.is_symlink() and file.read_bytes() == before
+
+
+def test_a_link_to_no_corrections_is_not_taken_for_none(nights: Nights) -> None:
+    (nights.inputs / "corrections.json").symlink_to(nights.inputs.with_name("gone.json"))
+    with pytest.raises(InputError, match=r"is a link to .*gone.json, which is not there; mend the link"):
+        nights.run(0)
+    assert not nights.workspace.store.has(0)
+
+
 # Together with a Vault
 
 

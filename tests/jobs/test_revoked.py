@@ -8,7 +8,7 @@ import pytest
 
 from rewards.bundles.history import HistoryStore
 from rewards.chain.vault import Vault
-from rewards.errors import Disagreement, GateRefused
+from rewards.errors import ChainError, Disagreement, GateRefused
 from rewards.history import find_settled
 from rewards.jobs.attest import attest_epoch
 from rewards.jobs.history import read_history
@@ -80,7 +80,8 @@ def test_no_epoch_is_closed_on_one_that_the_vault_does_not_hold(net: Net) -> Non
     net.run([0], net.mend_inputs(), OTHER)
     live = net.publish().record.manifest_hash.hex()
     net.end_epoch_1()
-    with pytest.raises(Disagreement, match=f"the Vault holds {live}: `rewards run --epochs 0..0` computes it again"):
+    way_out = r"`rewards run --epochs 0..0` computes it again .*docs/runbook.md#chain-state"
+    with pytest.raises(Disagreement, match=rf"the Vault holds {live} \(root 0x[0-9a-f]{{64}}\): {way_out}"):
         net.run([1], net.folder / "mended", OTHER)
     assert not net.workspace(OTHER).store.has(1)
 
@@ -139,6 +140,62 @@ def test_an_attester_with_a_revoked_epoch_before_is_told_so_and_led_out(net: Net
     assert "guardian" not in str(told.value) and net.sent(net.attester) == sent
     assert attest_epoch(workspace, settings, 0, net.vault, net.attester).receipt is None
     assert attest_epoch(workspace, settings, 1, net.vault, net.attester).record.attestations_missing == 0
+
+
+def publish_as_ours(net: Net, name: str) -> None:
+    """Another holder of the publisher's key publishes a root of their own under the manifest of a folder here."""
+    manifest = net.workspace(name).store.read(0).manifest
+    totals = manifest.total(PROVIDER), manifest.total(USER)
+    net.vault.publish_root(0, b"\x07" * 32, *totals, manifest.hash, net.vault.revocations(), net.publisher)
+
+
+def test_a_root_that_came_while_a_revocation_was_asked_for_is_left_alone(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine revokes the one that was meant, and publishes anew: the Vault's call would name no root."""
+    net.publish()
+    sender = net.vault.sender
+    estimate = sender.estimate
+
+    def replace(intent: Any, account: Any) -> int:
+        gas = estimate(intent, account)
+        monkeypatch.undo()
+        replace_elsewhere(net)
+        return gas
+
+    monkeypatch.setattr(sender, "estimate", replace)
+    with pytest.raises(ChainError, match="the root that was to be revoked is gone; nothing was sent"):
+        net.revoke()
+    record = net.vault.root_at(0)
+    assert record is not None and (record.status, record.root) == ("pending", b"\x07" * 32)
+    assert net.vault.revocations() == 1
+
+
+def replace_elsewhere(net: Net) -> None:
+    net.vault.revoke_root(0, "the same guardian elsewhere", net.guardian)
+    publish_as_ours(net, "publisher")
+
+
+def test_another_root_under_an_attesters_manifest_was_revoked_and_not_its_copy(net: Net) -> None:
+    net.run([0], net.mend_inputs(), "attester")
+    publish_as_ours(net, "attester")
+    net.revoke()
+    net.publish()
+    workspace = net.workspace("attester")
+    held = workspace.ledger.sealed()
+    with pytest.raises(Disagreement, match=r"no final block revokes the former.*docs/runbook.md#attest"):
+        net.attest()
+    assert workspace.ledger.sealed() == held and workspace.set_aside_folders() == []
+    assert net.sent(net.attester) == 0
+
+
+def test_no_epoch_is_closed_on_another_root_under_its_manifest(net: Net) -> None:
+    publish_as_ours(net, "publisher")
+    net.end_epoch_1()
+    with pytest.raises(Disagreement, match=r"the Vault holds [0-9a-f]{64} \(root 0x(07){32}\): `rewards run"):
+        net.run([1])
+    with pytest.raises(Disagreement, match="work on from its folder"):
+        net.publish()
 
 
 def test_an_active_root_that_differs_is_not_to_be_revoked(net: Net) -> None:
