@@ -32,9 +32,13 @@ class GateRefused(RewardsError):
 
 
 class ChainError(RewardsError):
-    """The chain is unreachable, is another one, or refused a transaction."""
+    """The chain is unreachable, is another one, or refused a transaction; `said`: the words of a node, where it is theirs."""
 
     exit_code = 4
+
+    def __init__(self, message: str, said: str | None = None) -> None:
+        super().__init__(message)
+        self.said = message if said is None else said
 
 
 class ChainUnavailable(ChainError):

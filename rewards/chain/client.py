@@ -218,11 +218,13 @@ class Chain:
         try:
             yield
         except ContractLogicError as error:
-            raise ChainError(f"{self.where} refuses: {self._tell(_describe(error))}") from None
+            told = self._tell(_describe(error))
+            raise ChainError(f"{self.where} refuses: {told}", told) from None
         except BlockNotFound as error:
             raise ChainError(f"{doing}: {self.where} has no such block ({self._tell(error)})") from None
         except (Web3Exception, ValidationError) as error:
-            raise ChainError(f"{doing}: {self.where} answers {self._tell(error)}") from None
+            told = self._tell(error)
+            raise ChainError(f"{doing}: {self.where} answers {told}", told) from None
         except NoAnswer as error:
             raise ChainUnavailable(f"{doing}: {error}") from None
         except (JSONDecodeError, UnicodeDecodeError) as error:

@@ -210,12 +210,11 @@ class Pursuit:
     def _answer_refusal(self, refusal: ChainError) -> None:
         if self._is_nonce_taken("latest"):
             return  # the next look finds by what
-        if _TOO_CHEAP.search(str(refusal)):
+        if _TOO_CHEAP.search(refusal.said):
             self._sign_again()  # where it may not be, fees may fall until patience ends
             return
-        if _NOT_NOW.search(
-            str(refusal)
-        ):  # a node that lags knows another nonce than the one we asked; a pool may be full
+        # A node that lags knows another nonce than the one we asked; a pool may be full.
+        if _NOT_NOW.search(refusal.said):
             raise ChainUnavailable(str(refusal)) from refusal
         raise ChainError(f"{refusal}; {self._resumable}") from refusal
 

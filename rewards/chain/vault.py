@@ -18,7 +18,7 @@ from rewards.chain.signers import Signer
 from rewards.errors import ChainError, UsageError
 from rewards.history import encode_entry
 from rewards.ports import Block, Deposit, Publication, Receipt, RewardPool, RootRecord
-from rewards.units import POOL_NAMES, PROVIDER, Address, checksum, keccak, parse_address
+from rewards.units import POOL_NAMES, PROVIDER, USER, Address, checksum, keccak, parse_address
 
 ROLES = ("none", "admin", "publisher", "attester", "guardian", "treasurer")
 STATUSES = ("none", "pending", "active", "revoked", "retired")
@@ -124,8 +124,9 @@ class Vault:
         return self.chain.last_block_before(timestamp)
 
     def deposits(self, last_block: int) -> Sequence[Deposit]:
-        """Every `FeesDeposited` and `PoolFunded` up to `last_block`, in the order of the chain."""
-        found = []
+        """Every `FeesDeposited` and `PoolFunded` up to `last_block`, in the order of the chain; ChainError where the Vault
+        counts other sums than the node tells."""
+        found = list[Deposit]()
         for event in self._events(("FeesDeposited", "PoolFunded"), last_block):
             args = event["args"]
             funding = event["event"] == "PoolFunded"
@@ -136,7 +137,18 @@ class Vault:
             timestamp = self.chain.timestamp_of(bytes(event["blockHash"]))
             payer = parse_address(args["payer"])
             found.append(Deposit(event["blockNumber"], timestamp, payer, args["amount"], *shares, funding))
+        if last_block >= self.deployment.deployed_block:
+            self._require_sums(found, last_block)
         return found
+
+    def _require_sums(self, deposits: Sequence[Deposit], block: int) -> None:
+        told = sum(one.provider_amount for one in deposits), sum(one.user_amount for one in deposits)
+        counted = self.deposited(PROVIDER, block), self.deposited(USER, block)
+        if told != counted:
+            raise ChainError(
+                f"{self.chain.where} hides or adds deposits up to block {block}: they bring {told[0]} to the provider pool and "
+                f"{told[1]} to the user pool, the Vault counts {counted[0]} and {counted[1]}; use another endpoint"
+            )
 
     def publications(self, last_block: int) -> Sequence[Publication]:
         """Every publication up to `last_block`, revoked ones too, in the order of the chain; ChainError where the Vault
@@ -174,14 +186,14 @@ class Vault:
         """What was read of publications and revocations, and where it ends before `last_block` what came since; all anew
         where the chain took back the block at which it ended."""
         read, names = self._roots, ("RootPublished", "RootRevoked")
-        if read is None or not self._stands(read.end.number, read.end.hash):
-            return _RootEvents(
-                *read_logs(self.chain, self._contract, names, self.deployment.deployed_block, last_block)
-            )
-        if last_block <= read.end.number:
-            return read
-        end, more = read_logs(self.chain, self._contract, names, read.end.number + 1, last_block)
-        return _RootEvents(end, [*read.events, *more])
+        if read is not None and self._stands(read.end.number, read.end.hash):
+            if last_block <= read.end.number:
+                return read
+            end, more = read_logs(self.chain, self._contract, names, read.end.number + 1, last_block)
+            # Once more: what came since may be of a fork that took the place of the other meanwhile.
+            if self._stands(read.end.number, read.end.hash):
+                return _RootEvents(end, [*read.events, *more])
+        return _RootEvents(*read_logs(self.chain, self._contract, names, self.deployment.deployed_block, last_block))
 
     def _stands(self, number: int, block_hash: bytes) -> bool:
         """Whether the chain has this very block."""

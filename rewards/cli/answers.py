@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rewards.chain.blot import redact
+from rewards.chain.blot import LONG_SECRET, redact
 from rewards.errors import RewardsError
 
 if TYPE_CHECKING:
@@ -35,19 +35,31 @@ def list_known_secrets() -> Sequence[str]:
         return ()
 
 
-def _write(text: str) -> None:
-    """To stdout, without secrets: a finding may quote what a node said."""
-    sys.stdout.write(redact(text, list_known_secrets()))
+def _blot(text: str) -> str:
+    """A text without secrets: a finding may quote what a node said, which was rid of short ones where it came in. Those and
+    digits stand in our own amounts, dates and words too."""
+    return redact(text, [one for one in list_known_secrets() if len(one) >= LONG_SECRET and not one.isdecimal()])
+
+
+def _blot_values(document: Any) -> Any:
+    """A JSON document, its texts without secrets; its keys and numbers are our own."""
+    if isinstance(document, str):
+        return _blot(document)
+    if isinstance(document, Mapping):
+        return {key: _blot_values(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_blot_values(value) for value in document]
+    return document
 
 
 def _show(text: str) -> str:
-    """What a cell shows; blotted before it is folded, for half a secret on a line is recognized by nothing."""
-    return redact(single_line(text), list_known_secrets())
+    """What a cell or line shows; blotted before it is folded, for half a secret on a line is recognized by nothing."""
+    return _blot(single_line(text))
 
 
 def print_json(document: object) -> None:
     """One JSON document, and nothing else, on stdout."""
-    _write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.write(json.dumps(_blot_values(document), indent=2) + "\n")
 
 
 def open_console(stderr: bool = False) -> "Console":
@@ -67,7 +79,7 @@ def open_console(stderr: bool = False) -> "Console":
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines for people."""
-    _write("".join(f"{single_line(line)}\n" for line in lines))
+    sys.stdout.write("".join(f"{_show(line)}\n" for line in lines))
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
@@ -100,7 +112,7 @@ def _print_block(block: "Table") -> None:
     with console.capture() as captured:
         console.print(block)
     # Rich fills every line up with spaces.
-    _write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def state_amounts(**units: int) -> dict[str, str]:

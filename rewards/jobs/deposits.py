@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from rewards.epoch import Epoch
-from rewards.errors import ChainError
+from rewards.errors import ChainError, ChainUnavailable
 from rewards.manifest import ChainFacts, Manifest
 from rewards.ports import Block, Deposit, VaultReader
 from rewards.schemas import DEPOSITS
@@ -41,14 +41,26 @@ def _wait_for_reference(vault: VaultReader, epoch: Epoch, patience_s: float) -> 
     """The last block before the epoch's end, once a block after the end is final: then no reorganisation can move it."""
     deadline = time.monotonic() + patience_s
     end_s = -(-epoch.end_us // 1_000_000)
-    while (final := vault.final_block()).timestamp < end_s:
-        if time.monotonic() >= deadline:
-            raise ChainError(
-                f"epoch {epoch.number} ends {epoch.end.isoformat()}, the newest final block {final.number} is of "
-                f"{datetime.fromtimestamp(final.timestamp, UTC).isoformat()}: not final yet; run again later"
-            )
+    while not _is_reached(vault, epoch, end_s, may_wait=time.monotonic() < deadline):
         time.sleep(1.0)
     return vault.last_block_before(end_s)
+
+
+def _is_reached(vault: VaultReader, epoch: Epoch, end_s: int, may_wait: bool) -> bool:
+    """Whether a block at or after `end_s` is final; where it is not, or no node says, ChainError unless there is time to
+    wait."""
+    try:
+        final = vault.final_block()
+    except ChainUnavailable:
+        if may_wait:
+            return False
+        raise
+    if final.timestamp < end_s and not may_wait:
+        raise ChainError(
+            f"epoch {epoch.number} ends {epoch.end.isoformat()}, the newest final block {final.number} is of "
+            f"{datetime.fromtimestamp(final.timestamp, UTC).isoformat()}: not final yet; run again later"
+        )
+    return final.timestamp >= end_s
 
 
 def _tabulate(deposits: Sequence[Deposit]) -> pl.DataFrame:

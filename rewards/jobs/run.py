@@ -6,7 +6,7 @@ from functools import partial
 
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, Finding, InputError, UsageError, refuse
-from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
+from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch, require_held
 from rewards.jobs.workspace import Workspace, now
 from rewards.judgement import note_unrecorded
 from rewards.ledger.store import SealedEpoch
@@ -71,6 +71,12 @@ def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: 
         notes = note_unrecorded(settings.overrides, workspace.ledger.overrides(number))
         settings = replace(settings, overrides={})
     prepared = prepare_epoch(workspace, settings, number, clock)
+    # What is sealed is never taken back unless it was published and revoked.
+    require_held(
+        prepared.manifest,
+        settings.vault,
+        "nothing was sealed; mend the inputs, or have the guardian revoke what is there while it is pending",
+    )
     # Before anything that is stored of the sealed epoch is replaced.
     workspace.ledger.require_same(describe_sealed(prepared.manifest))
     findings = [*prepared.findings, *notes]

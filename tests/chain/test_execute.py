@@ -242,6 +242,19 @@ def test_what_a_node_refuses_for_good_is_told(network: Network, monkeypatch: pyt
         network.sender.send(CALL, network.signers[7])
 
 
+def test_the_name_of_a_node_decides_nothing(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address such as https://fullnode.example, or a purpose, may hold a word by which refusals are told apart."""
+    told = "publication: https://fullnode-underpriced.example answers insufficient funds"
+
+    def refuse(raw: bytes, purpose: str) -> None:
+        raise ChainError(told, "insufficient funds")
+
+    monkeypatch.setattr(network.chain, "send_raw", refuse)
+    with pytest.raises(ChainError, match=f"^{told}; nonce") as refused:
+        network.sender.send(CALL, network.signers[7])
+    assert not isinstance(refused.value, ChainUnavailable)
+
+
 def test_a_stuck_one_is_replaced_and_each_version_is_told_before_it_is_sent(anvil: Network) -> None:
     told: list[tuple[SignedIntent, bool]] = []
 

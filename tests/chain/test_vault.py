@@ -14,7 +14,7 @@ from rewards.chain.intent import SignedIntent
 from rewards.chain.observation import read_events
 from rewards.chain.vault import ClaimItem, Vault, encode_publish, publication_hash
 from rewards.errors import ChainError
-from rewards.ports import Claim, Deposit, RewardPool, RootRecord, VaultReader
+from rewards.ports import Block, Claim, Deposit, RewardPool, RootRecord, VaultReader
 from rewards.units import PROVIDER, SUPPLY, USER, ZERO_ROOT, Address, checksum, keccak
 from tests.chain.networks import HOUR, START, Network
 
@@ -242,3 +242,41 @@ def test_what_a_node_hides_of_the_newest_blocks_is_told_and_not_remembered(
             with pytest.raises(ChainError, match="hides or adds events"):
                 vault.publications(newest)
     assert [one.manifest_hash for one in vault.publications(newest)] == [keccak(b"one")]
+
+
+def test_a_branch_that_changes_between_two_questions_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block at which the last reading ended stands when it is asked for, and is gone before the next question: what is
+    remembered must be of one branch."""
+    embedded = EmbeddedChain(START)
+    network = Network("embedded", embedded.chain, embedded.signers, embedded.advance, embedded.mine)
+    vault = Vault(network.chain, network.deploy(), network.sender)
+    snapshot = embedded.take_snapshot()
+    vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(b"one"), 0, network.signers[2])
+    read = network.chain.head().number
+    assert [one.manifest_hash for one in vault.publications(read)] == [keccak(b"one")]
+    embedded.mine(1)
+    ask = vault.chain.block
+
+    def reorganise(number: Any) -> Block:
+        if number == read + 1:
+            monkeypatch.setattr(vault.chain, "block", ask)
+            embedded.revert(snapshot)
+            embedded.advance(7)
+            vault.publish_root(3, ZERO_ROOT, 0, 0, keccak(b"two"), 0, network.signers[2])
+            embedded.mine(1)
+        return ask(number)
+
+    monkeypatch.setattr(vault.chain, "block", reorganise)
+    for last in (read + 1, network.chain.head().number):
+        assert [one.manifest_hash for one in vault.publications(last)] == [keccak(b"two")]
+
+
+def test_deposits_that_a_node_hides_are_told(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has not come so far answers with none; the Vault counts them itself."""
+    vault, payer = Vault(network.chain, network.deploy(), network.sender), network.signers[0]
+    first, second = vault.deposit_fees(1000, payer), vault.fund_pool(USER, 50, payer)
+    monkeypatch.setattr(vault.chain, "logs", lambda *_: iter(()))
+    assert vault.deposits(first.block.number - 1) == []
+    for block, user in ((first.block.number, 200), (second.block.number, 250)):
+        with pytest.raises(ChainError, match=f"hides or adds deposits .* the Vault counts 400 and {user}"):
+            vault.deposits(block)

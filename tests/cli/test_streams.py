@@ -424,3 +424,26 @@ def test_an_answer_shows_no_secret_and_keeps_its_amounts(
     shown = capsys.readouterr().out
     assert (URL_PATH in shown, 'say"it' in shown, 'say\\"it' in shown) == (False, False, False)
     assert (shown.count("1000000000000000000 units"), shown.count("[secret]") >= 8) == (4, True)
+
+
+def test_a_short_or_common_secret_takes_nothing_out_of_our_own_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_settings()
+    monkeypatch.setenv("REWARDS_RPC_URL", "http://user:31337@node.example")
+    monkeypatch.setenv("REWARDS_KEYSTORE_PASSWORD", "2024")
+    monkeypatch.setenv("REWARDS_PUBLISHER_KEY", "manifest_hash")
+    document = {
+        "manifest_hash": "0x12",
+        "pools": [{"pool": "user", "user_total": "5"}],
+        "chain_id": 31337,
+        "epoch": 2024,
+        "since": "2024-01-05",
+        "asked": (None, True, "the manifest_hash"),
+    }
+    print_json(document)
+    told = json.loads(capsys.readouterr().out)
+    assert told == document | {"asked": [None, True, "the [secret]"]}
+    print_lines(["user pool of chain 31337, epoch 2024"])
+    print_table({"pool": "left", "epoch": "right"}, [["user", "2024"]])
+    assert "[secret]" not in capsys.readouterr().out

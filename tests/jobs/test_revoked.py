@@ -239,3 +239,15 @@ def test_a_settled_epoch_is_ours_only_with_our_manifest(net: Net) -> None:
     assert behind.find_published(net.vault) == set()
     behind.withdraw_revoked(net.vault)
     assert not behind.store.has(0)
+
+
+def test_nothing_is_sealed_beside_another_live_root(net: Net) -> None:
+    """What is sealed and was never published no command takes back; so it must not come to be."""
+    net.publish()
+    live, other = net.vault.root_at(0), net.workspace("other")
+    assert live is not None
+    with pytest.raises(Disagreement, match=rf"the Vault holds {live.manifest_hash.hex()}.*nothing was sealed; mend"):
+        net.run((0,), net.mend_inputs(), "other")
+    assert (other.ledger.sealed(), other.store.has(0)) == ([], False)
+    net.run((0,), net.inputs, "other")
+    assert [epoch.manifest for epoch in other.ledger.sealed()] == [live.manifest_hash.hex()]
