@@ -104,32 +104,30 @@ def fit_credits(held: Held, room: Mapping[int, int]) -> Held:
     """Credits cut to what each pool has room for: the oldest first, then in ascending order of account id. What does not
     fit stays held, and does not age: its account has a wallet."""
     rooms = pl.DataFrame(list(room.items()), schema={"pool": pl.Int8, "room": WIDE}, orient="row")
-    ordered = held.credited.sort("pool", "epoch", "id").join(rooms, on="pool", maintain_order="left")
+    ordered = held.credited.join(rooms, on="pool").sort("epoch", "id")
     amount = pl.col("amount").cast(WIDE)
     earlier = amount.cum_sum().over("pool") - amount
     cut = ordered.with_columns(fits=(pl.col("room") - earlier).clip(0, amount))
     credited = cut.with_columns(pl.col("fits").cast(MONEY).alias("amount")).filter(pl.col("fits") > 0)
-    waiting = cut.filter(pl.col("fits") < amount).with_columns((amount - pl.col("fits")).cast(MONEY).alias("amount"))
+    waiting = cut.filter(pl.col("fits") < amount).with_columns((amount - pl.col("fits")).cast(MONEY))
     columns = held.kept.columns
     return replace(
         held,
         credited=credited.select(*columns, "wallet"),
-        kept=pl.concat([held.kept.cast({"amount": MONEY}), waiting.select(columns)]),
+        kept=pl.concat([held.kept, waiting.select(columns)]),
     )
 
 
 def _withhold(allocations: pl.DataFrame, debts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Take debts (pool, id, amount) out of allocations (pool, id, amount): what is left to pay, and the debts left."""
-    owed = debts.select("pool", "id", owed=pl.col("amount").cast(WIDE))
+    """Take debts (pool, id, WIDE amount) out of allocations (pool, id, amount): what is left to pay, and the debts left."""
+    owed = debts.select("pool", "id", owed="amount")
     both = allocations.select("pool", "id", amount=pl.col("amount").cast(WIDE)).join(
         owed, on=["pool", "id"], how="full", coalesce=True
     )
     both = both.with_columns(pl.col("amount", "owed").fill_null(0)).with_columns(
         taken=pl.min_horizontal("amount", "owed")
     )
-    paid = both.filter(pl.col("amount") > 0).select(
-        "pool", "id", amount=pl.col("amount") - pl.col("taken"), taken="taken"
-    )
+    paid = both.select("pool", "id", amount=pl.col("amount") - pl.col("taken"), taken="taken")
     left = both.filter(pl.col("owed") > pl.col("taken")).select("pool", "id", amount=pl.col("owed") - pl.col("taken"))
     return paid, left
 
@@ -146,12 +144,9 @@ def distribute(
     """Credit an epoch. `allocations`: pool, account_id, amount; `corrections`: pool, account_id, amount (signed),
     reason; `accounts` carries `wallet`. A claimable never falls. Raises LimitError where a sum passes what the Vault
     can store."""
-    added = corrections.group_by("pool", id="account_id").agg(
-        amount=pl.col("amount").cast(WIDE).filter(pl.col("amount") > 0).sum()
-    )
-    owed = corrections.filter(pl.col("amount") < 0).select(
-        "pool", id="account_id", amount=pl.lit(0, dtype=WIDE) - pl.col("amount").cast(WIDE)
-    )
+    signed = pl.col("amount").cast(WIDE)
+    added = corrections.group_by("pool", id="account_id").agg(amount=signed.clip(lower_bound=0).sum())
+    owed = corrections.select("pool", id="account_id", amount=0 - signed.clip(upper_bound=0))
     debts = pl.concat([debts.select("pool", "id", amount=pl.col("amount").cast(WIDE)), owed])
     debts = debts.group_by("pool", "id").agg(pl.col("amount").sum())
 
@@ -164,7 +159,7 @@ def distribute(
         accounts.filter(pl.col("wallet").is_not_null()).select(id="account_id", wallet="wallet"), on="id"
     )
     homeless = fresh.join(with_wallet.select("pool", "id"), on=["pool", "id"], how="anti")
-    new = settle_held(homeless, accounts, epoch, hold_epochs=epoch.number + 1)
+    new = settle_held(homeless, accounts, epoch, hold_epochs=1)
 
     credits = pl.concat(
         [frame.select("pool", "wallet", pl.col("amount").cast(WIDE)) for frame in (held.credited, with_wallet)]

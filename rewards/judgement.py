@@ -24,6 +24,7 @@ LONGEST_REASON = 500
 
 Override = Mapping[str, str]
 """What a manifest records: `gate`, `reason`, and `message`, `expected`, `observed` of the finding that it passes."""
+_RECORDED = frozenset(("gate", "reason", "message", "expected", "observed"))
 
 
 def check_quality(counts: Counts, policy: Policy) -> list[Finding]:
@@ -206,7 +207,7 @@ def check_overrides(recorded: Iterable[Override], findings: Iterable[Finding], a
     for one in recorded:
         gate = one.get("gate", "")
         fault = _find_fault(gate, one.get("reason", ""))
-        if fault is not None or set(one) != set(_record(Finding("", "", "", ""), "")):
+        if fault is not None or set(one) != _RECORDED:
             faults.append(
                 Finding(gate, fault or "an override of another form", "gate, reason, finding", str(dict(one)))
             )

@@ -223,7 +223,7 @@ class ClaimTree:
             for level in range(deepest):
                 siblings[:, level] = node ^ 1
                 node = count + node // 2
-            inside = siblings < 2 * count - 2  # the root, where the shorter proofs end a level earlier, has no sibling
+            inside = siblings < len(self._nodes)  # the root, which shorter proofs reach a level earlier, has none
             offsets = np.concatenate(([0], np.cumsum(np.count_nonzero(inside, axis=1))))
             yield Proofs(np.take(self._nodes, siblings[inside], axis=0), offsets)
 
@@ -305,7 +305,7 @@ def _encode_leaves(claimables: pl.DataFrame) -> Bytes:
     if claimables.is_empty():
         return leaves
     pool, account, amount = (claimables.schema[name] for name in columns)
-    if not pool.is_integer() or account != pl.String or not (amount.is_integer() or amount == pl.Decimal(38, 0)):
+    if not pool.is_integer() or account != pl.String or not (amount.is_integer() or amount == pl.Decimal(38)):
         raise InputError(
             f"claimables: columns of {pool}, {account}, {amount}; give an integer, String, integer or Decimal(38, 0)"
         )
@@ -323,7 +323,7 @@ def _encode_rows(rows: pl.DataFrame, leaves: Bytes) -> bool:
     rows = rows.select(
         pl.col("pool").cast(pl.UInt8, strict=False),
         # Null where it is not 42 bytes long.
-        pl.col("account").cast(pl.Binary).bin.reinterpret(dtype=pl.Array(pl.UInt8, 42), endianness="little"),
+        pl.col("account").cast(pl.Binary).bin.reinterpret(dtype=pl.Array(pl.UInt8, 42)),
         pl.col("cumulative_amount").cast(pl.Int128, strict=False),
     )
     if any(rows.null_count().row(0)) or not rows["cumulative_amount"].is_between(1, MAX_AMOUNT).all():
@@ -336,7 +336,7 @@ def _encode_rows(rows: pl.DataFrame, leaves: Bytes) -> bool:
         return False
     if hexlify(accounts) != digits or (text[:, :2] != tuple(b"0x")).any():
         return False
-    word = pl.lit(1 << 64, pl.Int128)
+    word = 1 << 64
     amounts = rows.select(
         high=(pl.col("cumulative_amount") // word).cast(pl.UInt32),
         low=(pl.col("cumulative_amount") % word).cast(pl.UInt64),
@@ -389,10 +389,9 @@ def _sort_rows(rows: Bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     order = np.argsort(heads)
     heads = heads[order]
     same = np.flatnonzero(heads[1:] == heads[:-1])
-    if len(same):
-        tied = np.union1d(same, same + 1)
-        whole = np.ascontiguousarray(rows[order[tied]]).view(f"S{rows.shape[1]}")[:, 0]
-        order[tied] = order[tied][np.argsort(whole)]
+    tied = np.union1d(same, same + 1)
+    whole = np.ascontiguousarray(rows[order[tied]]).view(f"S{rows.shape[1]}")[:, 0]
+    order[tied] = order[tied][np.argsort(whole)]
     return order, same
 
 

@@ -84,6 +84,7 @@ def test_held_amounts_are_credited_oldest_first_as_far_as_there_is_room() -> Non
     waiting = {(epoch, name): amount for pool, name, epoch, amount in aged if pool == USER and name != "c"}
     for room, credited, kept in (
         (0, [], [("a", 3, 10), ("b", 2, 10), ("b", 3, 10)]),
+        (1, [("b", 2, 1)], [("a", 3, 10), ("b", 2, 9), ("b", 3, 10)]),
         (9, [("b", 2, 9)], [("a", 3, 10), ("b", 2, 1), ("b", 3, 10)]),
         (10, [("b", 2, 10)], [("a", 3, 10), ("b", 3, 10)]),
         (25, [("a", 3, 10), ("b", 2, 10), ("b", 3, 5)], [("b", 3, 5)]),
@@ -191,6 +192,19 @@ def test_a_positive_correction_is_credited_or_held_and_pays_no_debt() -> None:
     assert rows(found.claimables) == [(USER, A, 5)]
     assert rows(found.held) == [(USER, "b", 20, 6)]
     assert rows(found.debts) == [(USER, "a", 9)]
+
+
+def test_who_gains_nothing_gets_no_row() -> None:
+    """Nothing is held for one whose debt took it all, nor for one with debts or corrections of nothing only."""
+    found = spread(
+        [person("a"), person("b")],
+        [(USER, "a", 10)],
+        debts=[(USER, "a", 10)],
+        corrections=[(USER, "b", -4), (PROVIDER, "b", 0), (USER, "stranger", -1)],
+    )
+    assert found.held.is_empty() and found.claimables.is_empty()
+    assert rows(found.debts) == [(USER, "b", 4), (USER, "stranger", 1)]
+    assert (found.withheld, found.returned) == ({PROVIDER: 0, USER: 10}, {PROVIDER: 0, USER: 0})
 
 
 def test_the_vaults_bound_is_exact() -> None:

@@ -174,12 +174,35 @@ def test_conserve_refuses_a_unit_in_the_books(case: Case, pool: int, field: str,
         assert findings and all(f.gate == "conserve" and f.refuses and f.expected != f.observed for f in findings)
 
 
-def test_conserve_refuses_more_than_was_deposited(case: Case) -> None:
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("unit", [1, -1])
+def test_conserve_says_what_it_added_up(case: Case, pool: int, unit: int) -> None:
+    books, message = case.prepared.result.totals, f"{POOL_NAMES[pool]} pool: "
+    wrong = replace(books[pool], deposited=books[pool].deposited + unit)
+    told = [
+        (f.message.removeprefix(message), f.expected, f.observed) for f in case.conserved(totals={**books, pool: wrong})
+    ]
+    was, now = str(books[pool].deposited), str(wrong.deposited)
+    assert told == [
+        ("deposited is not claimables + held + carry-over", now, was),
+        ("deposits of earlier epochs changed since they were sealed", now, was),
+    ]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_conserve_refuses_more_than_was_deposited(case: Case, pool: int) -> None:
+    """One unit, which is named; a carry-over of nothing is none."""
     books = case.prepared.result.totals
-    spent = replace(books[USER], carry_over=-1, claimables=books[USER].claimables + books[USER].carry_over + 1)
-    assert "more is paid than was deposited" in {
-        f.message.split(": ")[1] for f in case.conserved(totals={**books, USER: spent})
-    }
+
+    def look(carry_over: int) -> list[tuple[str, str]]:
+        paid = books[pool].claimables + books[pool].carry_over - carry_over
+        spent = replace(books[pool], carry_over=carry_over, claimables=paid)
+        findings = case.conserved(totals={**books, pool: spent})
+        message = f"{POOL_NAMES[pool]} pool: more is paid than was deposited"
+        return [(f.expected, f.observed) for f in findings if f.message == message]
+
+    assert look(0) == []
+    assert look(-1) == [("0 or more", "-1")]
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -199,13 +222,12 @@ def test_conserve_refuses_a_unit_more_than_the_pool(case: Case, pool: int) -> No
 def test_conserve_refuses_money_from_nowhere(case: Case, pool: int) -> None:
     """One unit more in a row that the books do not know."""
     result, row = case.prepared.result, case.prepared.result.claimables["pool"].to_list().index(pool)
-    _only(
-        case.conserved(claimables=add_unit(result.claimables, "cumulative_amount", row)),
-        "conserve",
-        "claimables do not add up",
-    )
+    books, more = result.totals[pool], add_unit(result.claimables, "cumulative_amount", row)
+    found = _only(case.conserved(claimables=more), "conserve", "claimables do not add up")
+    assert (found.expected, found.observed) == (str(books.claimables), str(books.claimables + 1))
     held = result.state.with_row_index().filter((pl.col("kind") == "held") & (pl.col("pool") == pool))["index"][0]
-    _only(case.conserved(state=add_unit(result.state, "amount", held)), "conserve", "held amounts do not add up")
+    found = _only(case.conserved(state=add_unit(result.state, "amount", held)), "conserve", "held amounts do not add")
+    assert (found.expected, found.observed) == (str(books.held), str(books.held + 1))
 
 
 def test_conserve_refuses_an_amount_above_its_cap_and_shares_that_do_not_add_up(case: Case) -> None:
@@ -261,6 +283,28 @@ def _rows(*rows: tuple[str, str, int, int, int, int]) -> pl.DataFrame:
     """Of part, subject, slot, requests, weight, fee."""
     full = [(part, name, "/e" if name == "p" else "", slot, "", *rest) for part, name, slot, *rest in rows]
     return pl.DataFrame(full, schema=dict(ROLLUP.columns), orient="row")
+
+
+@pytest.mark.parametrize("part", ["provision", "user"])
+@pytest.mark.parametrize(
+    ("earning", "suspended", "passes"),
+    [(4, 0, True), (4, 2, True), (6, 2, True), (3, 2, False), (7, 2, False), (5, 0, False)],
+)
+def test_the_roll_up_may_lack_earning_rows_of_the_suspended_only(
+    part: str, earning: int, suspended: int, passes: bool
+) -> None:
+    """Four rows of the side are in it; what else was not counted of the side explains none that are missing."""
+    other = {"provision": "user", "user": "provision"}[part]
+    rows = [(part, "", 4), (f"{part}_not_counted", "suspended", suspended), (f"{part}_not_counted", "capped", 9)]
+    filled = [(name, "x", "", 0, reason, number, 0, 0) for name, reason, number in [*rows, (other, "", earning)]]
+    rollup = pl.DataFrame(filled, schema=dict(ROLLUP.columns), orient="row")
+    counts = replace(_counts(0), earning=earning)
+    findings = gates.check_rows(counts, rollup, counts.rows)
+    if passes:
+        assert findings == []
+    else:
+        found = _only(findings, "conserve", f"the {part} roll-up does not hold the earning rows")
+        assert (found.expected, found.observed) == (str(earning), "4")
 
 
 ON_TIME = ("provision", "p", 5, 3, 3 * BP, 20)
@@ -560,6 +604,17 @@ def test_a_wallet_that_cannot_be_paid_is_noted_by_its_account(case: Case) -> Non
     assert note.message.endswith(people["account_id"][2])
 
 
+def test_a_wallet_that_is_the_token_or_the_vault_is_noted(case: Case) -> None:
+    """An address in good form that the Vault never pays."""
+    people = people_frame().with_columns(
+        wallet_address=pl.when(pl.int_range(pl.len()) == 1).then(pl.lit(str(VAULT))).otherwise("wallet_address")
+    )
+    inputs = replace(case.prepared.inputs, accounts=people, forbidden=frozenset())
+    assert gates.note_oddities(inputs, _counts(1), {}) == []
+    [note] = gates.note_oddities(replace(inputs, forbidden=frozenset({TOKEN, VAULT})), _counts(1), {})
+    assert (note.gate, note.observed) == ("wallet", repr(VAULT)) and note.message.endswith(people["account_id"][1])
+
+
 def test_a_credit_that_goes_straight_back_to_the_pool_is_noted(case: Case) -> None:
     """Of an account that is suspended and has no wallet; one that has either, or owes, is no oddity."""
     people = people_frame()
@@ -574,6 +629,18 @@ def test_a_credit_that_goes_straight_back_to_the_pool_is_noted(case: Case) -> No
     [note] = gates.note_oddities(inputs, _counts(1), {})
     assert (note.gate, note.expected, note.observed) == ("correction", "an account that keeps it", "70")
     assert repr(name) in note.message and not note.refuses
+
+
+def test_of_many_such_credits_the_first_few_are_noted(case: Case) -> None:
+    suspended = people_frame().with_columns(
+        wallet_address=pl.lit(None, pl.String), suspended_at=pl.lit(case.prepared.inputs.epoch.start)
+    )
+    name = suspended["account_id"][0]
+    for number in (gates.SHOWN, gates.SHOWN + 2):
+        credits = corrections_frame([(PROVIDER, name, 70 + i) for i in range(number)])
+        inputs = replace(case.prepared.inputs, accounts=suspended, corrections=credits)
+        notes = gates.note_oddities(inputs, _counts(1), {})
+        assert [note.observed for note in notes] == [str(70 + i) for i in range(gates.SHOWN)]
 
 
 # A refusal stops the step

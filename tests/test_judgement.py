@@ -161,6 +161,17 @@ def test_concentration_passes_up_to_the_share_of_one_recipient_and_refuses_a_uni
     assert finding.expected == f"at most 4000 bp of {BP * 10**18 + 1}"
 
 
+@pytest.mark.parametrize("unit", [2**82 + 1, 2**82 + 49])
+def test_concentration_is_exact_to_the_unit_among_the_largest_amounts(unit: int) -> None:
+    """Times 10^4 these have more digits than a Decimal of Python's keeps."""
+    share = POLICY.concentration.recipient_bp * unit
+    even = (BP * unit - share) // 20
+    assert share > 2**93
+    assert _concentration([share, *[even] * 20]) == []
+    finding = _only(_concentration([share + 1, *[even] * 20]), "concentration", "one recipient")
+    assert (finding.expected, finding.observed) == (f"at most 4000 bp of {BP * unit + 1}", str(share + 1))
+
+
 def test_concentration_takes_accounts_of_one_wallet_for_one_recipient() -> None:
     pair = [_account("a00", WALLETS[0]), _account("a01", WALLETS[0]), *CROWD[2:]]
     amounts = [25, 25, *[3] * 22]
@@ -357,6 +368,7 @@ def test_what_a_manifest_says_of_overrides_must_be_what_is_found() -> None:
         (_recorded(SHORT, gate="conserve"), "'conserve' cannot be overridden"),
         (_recorded(SHORT, reason=" "), "the reason for overriding funded"),
         ({"gate": "funded", "reason": "seen"}, "another form"),
+        ({"gate": "funded"}, "the reason for overriding funded is ''"),
         ({**_recorded(SHORT), "more": "x"}, "another form"),
         ({}, "'' cannot be overridden"),
     ],
@@ -366,3 +378,31 @@ def test_overrides_that_no_one_may_give_are_found(record: dict[str, str], messag
         [fault] = check_overrides([record], [], asked)
         assert message in fault.message and fault.refuses
         assert fault.gate == record.get("gate", "")
+        assert (fault.expected, fault.observed) == ("gate, reason, finding", str(record))
+
+
+def test_every_override_that_no_one_may_give_is_found() -> None:
+    """The one before, and sound ones between, hide none; their findings still refuse."""
+    forged, short = _recorded(LATE, reason=" "), {"gate": "volume", "reason": "seen"}
+    faults = check_overrides([forged, _recorded(SHORT), short], [LATE, SHORT], JUDGEMENT)
+    assert [fault.gate for fault in faults] == ["quality", "volume", "quality"]
+    assert [fault.observed for fault in faults] == [str(forged), str(short), LATE.observed]
+
+
+def test_overrides_that_are_doubled_or_out_of_order_are_found() -> None:
+    """Two manifests of the same epoch have the same bytes, so each override is there once, in its place."""
+    first, second, third = (_recorded(finding) for finding in (SHORT, LATE, BAD))
+    findings = [SHORT, LATE, BAD]
+    assert check_overrides([first, second, third], findings, JUDGEMENT) == []
+    for records, misplaced in (
+        ([first, first, second, third], SHORT),
+        ([second, first, third], SHORT),
+        ([first, third, second], LATE),
+        ([first, second, _recorded(LATE, reason="seen twice"), third], LATE),
+    ):
+        [fault] = check_overrides(records, findings, JUDGEMENT)
+        names = (misplaced.gate, misplaced.message, misplaced.expected, misplaced.observed)
+        assert fault == Finding(
+            misplaced.gate, "the manifest's overrides are doubled or out of order", "ascending order", str(names)
+        )
+        assert fault.refuses

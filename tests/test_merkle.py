@@ -218,6 +218,22 @@ def test_a_leaf_is_found_or_refused(
                 read_proof(content, *key)
 
 
+def test_a_leaf_is_found_in_few_reads_where_guesses_mislead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone can make accounts that lie as unevenly as these: each is twice the one before."""
+    rows = [(pool, f"0x{1 << bit:040x}", 7) for pool in (1, 2) for bit in range(160)]
+    content, read, reads = ClaimTree.build(make_frame(rows)).to_bytes(), merkle._read_key, []
+
+    def count(view: memoryview, rank: int) -> bytes:
+        reads.append(rank)
+        return read(view, rank)
+
+    monkeypatch.setattr(merkle, "_read_key", count)
+    for pool, account, amount in rows:
+        reads.clear()
+        assert read_proof(content, pool, account)[0] == amount
+        assert len(reads) <= 4 * len(rows).bit_length()
+
+
 @pytest.mark.parametrize("pool", [-1, 0, 3, 256, 2**200])
 def test_a_pool_that_does_not_pay_has_no_leaf(pool: int) -> None:
     content = ClaimTree.build(make_frame(make_rows(50))).to_bytes()
@@ -294,6 +310,8 @@ def test_the_pymerkle_tree_is_whole_at_every_size(digests: list[bytes]) -> None:
     LevelTree.fill(nodes, len(digests))
     tree = LevelTree(nodes, len(digests))
     assert [tree.get_leaf(index + 1) for index in range(len(digests))] == digests
+    for start in range(len(digests)):  # what pymerkle asks a store for in bulk
+        assert tree._get_leaves(start, len(digests) - start) == digests[start:]
     for size in range(1, len(digests) + 1):
         assert tree.get_root(size) == fold(digests[:size])
         node, *path = tree.prove_inclusion(size).path
@@ -396,8 +414,16 @@ def test_the_first_bad_row_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPa
 
 def test_rows_checked_one_by_one_give_the_same_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merkle, "_encode_rows", lambda rows, leaves: False)
-    rows = make_rows(20)
+    rows = [*make_rows(20), (1, ACCOUNT, 1), (2, ACCOUNT, MAX_AMOUNT)]
     assert ClaimTree.build(make_frame(rows)).to_bytes() == reference_file(rows)
+
+
+def test_sound_rows_are_not_checked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million would take seconds, and their objects more memory than the tree."""
+    monkeypatch.setattr(merkle, "_check_row", None)
+    rows = [*make_rows(20), (1, ACCOUNT, 1), (2, ACCOUNT, MAX_AMOUNT)]
+    content = ClaimTree.build(make_frame(rows)).to_bytes()
+    assert content == reference_file(rows) == ClaimTree.from_bytes(content).to_bytes()
 
 
 @pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt64, pl.Int128, pl.UInt128])
