@@ -19,6 +19,7 @@ from rewards.errors import ChainError
 
 SEND = "eth_sendRawTransaction"
 _HEX = re.compile("0x[0-9a-fA-F]*")
+_FIELDS = ("code", "message", "data")
 
 
 class NoAnswer(Exception):
@@ -54,11 +55,14 @@ class Endpoint:
         return redact(str(said), self.secrets)[:100]
 
     def blot(self, error: object) -> Any:
-        """A node's error of whatever shape, every text in it without that key; the data of a revert is decoded before."""
+        """A node's error of whatever shape, every text in it without that key, but for the names of its fields; the data
+        of a revert is decoded before."""
         if isinstance(error, str):
             return redact(error, self.secrets)
         if isinstance(error, dict):
-            return {self.blot(k): v if k == "data" and _is_data(v) else self.blot(v) for k, v in error.items()}
+            return {
+                k if k in _FIELDS else self.blot(k): v if _is_data(k, v) else self.blot(v) for k, v in error.items()
+            }
         return [self.blot(one) for one in error] if isinstance(error, list) else error
 
 
@@ -200,8 +204,8 @@ def describe_endpoint(rpc_url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
 
 
-def _is_data(value: object) -> bool:
-    return isinstance(value, str) and _HEX.fullmatch(value) is not None
+def _is_data(name: str, value: object) -> bool:
+    return name == "data" and isinstance(value, str) and _HEX.fullmatch(value) is not None
 
 
 def _require_answer(answer: RPCResponse | None, endpoint: Endpoint) -> None:

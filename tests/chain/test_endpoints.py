@@ -407,6 +407,18 @@ def test_numbers_that_people_need_stay_in_the_reason_of_a_revert(path: str) -> N
         )
 
 
+@pytest.mark.parametrize("path", ["data", "code", "message"])
+def test_the_fields_of_an_error_keep_their_names_whatever_an_address_holds(path: str) -> None:
+    node, reason = Reverting(), "no such claim"
+    node.data = f"0x08c379a0{32:064x}{len(reason):064x}{reason.encode().hex().ljust(64, '0')}"
+    with serve(node) as url:
+        chain = connect(url.replace("/v2/", f"/{path}/"), CHAIN_ID, timeout_s=5)
+        with pytest.raises(ChainError, match=reason):
+            chain.replay({"to": ADDRESS, "data": "0x"}, "latest")
+        blotted = provider_of(chain).endpoints[0].blot({"code": 3, "secret-key": {"data": "0x"}})
+        assert blotted == {"code": 3, "[secret]": {"data": "0x"}}
+
+
 @pytest.mark.parametrize("data", ["0x123", "0xzz", "0x08c379a0"])
 def test_data_of_a_revert_that_cannot_be_read_is_one_line(data: str) -> None:
     node = Reverting()
