@@ -2,7 +2,7 @@
 gets what is sent."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
@@ -20,6 +20,7 @@ from rewards.errors import ChainError
 SEND = "eth_sendRawTransaction"
 _HEX = re.compile("0x[0-9a-fA-F]*")
 _FIELDS = ("code", "message", "data")
+_PORTS = {"http": 80, "https": 443}
 
 
 class NoAnswer(Exception):
@@ -176,7 +177,7 @@ class Endpoints(JSONBaseProvider):
 
 def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
     """The nodes at addresses that are separated by spaces; ChainError when one is no address."""
-    urls = list(dict.fromkeys(rpc_urls.split()))  # one that is named twice has one voice
+    urls = _list_distinct(rpc_urls.split())
     endpoints = []
     for url in urls:
         provider = HTTPProvider(url, {"timeout": timeout_s})
@@ -202,6 +203,25 @@ def describe_endpoint(rpc_url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ChainError(f"the endpoint has scheme {parts.scheme!r}; give http://host:port or https://host")
     return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+
+
+def _list_distinct(urls: Sequence[str]) -> list[str]:
+    """Without those that spell an address anew, for a node that is named twice has one voice; ChainError when one is no
+    address."""
+    distinct: dict[Hashable, str] = {}
+    for url in urls:
+        describe_endpoint(url)
+        distinct.setdefault(_normalize(url), url)
+    return list(distinct.values())
+
+
+def _normalize(url: str) -> Hashable:
+    """What of an address tells nodes apart: no capitals of scheme and host, no port that goes without saying, no slash at
+    the end."""
+    parts = urlsplit(url)
+    user_info = parts.netloc.rpartition("@")[0]
+    port = parts.port or _PORTS[parts.scheme]
+    return parts.scheme, user_info, parts.hostname, port, parts.path.rstrip("/"), parts.query
 
 
 def _is_data(name: str, value: object) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rewards.chain.client import Chain, connect
-from rewards.chain.endpoints import REST, Endpoints
+from rewards.chain.endpoints import REST, Endpoints, open_endpoints
 from rewards.errors import ChainError, ChainUnavailable
 from rewards.units import Address
 from tests.chain.networks import START
@@ -276,10 +276,28 @@ def test_a_block_that_too_few_nodes_hold_is_not_final() -> None:
         chain.final_block()
 
 
-def test_one_node_that_is_named_twice_has_one_voice() -> None:
+@pytest.mark.parametrize("again", ["{}", "{}/", "HTTP{}", "{}#x"])
+def test_one_node_that_is_named_twice_has_one_voice(again: str) -> None:
     with serve(Node()) as url:
-        chain = connect(f"{url} {url}", CHAIN_ID, timeout_s=5)
-        assert len(provider_of(chain).endpoints) == 1
+        spelled = again.format(url.removeprefix("http") if again.startswith("HTTP") else url)
+        [endpoint] = provider_of(connect(f"{url} {spelled}", CHAIN_ID, timeout_s=5)).endpoints
+        assert endpoint.provider.endpoint_uri == url
+
+
+@pytest.mark.parametrize(
+    ("urls", "distinct"),
+    [
+        ("https://Node.example/k https://node.example:443/k/ HTTPS://node.example/k", 1),
+        ("http://node.example http://node.example:80/", 1),
+        ("https://node.example/k http://node.example/k", 2),
+        ("https://node.example/k https://node.example/K", 2),
+        ("https://node.example/k https://node.example:8443/k", 2),
+        ("https://node.example/k?net=1 https://node.example/k?net=2", 2),
+    ],
+)
+def test_addresses_of_one_node_are_told_from_those_of_two(urls: str, distinct: int) -> None:
+    endpoints = open_endpoints(urls, CHAIN_ID, timeout_s=5).endpoints
+    assert len(endpoints) == distinct and endpoints[0].provider.endpoint_uri == urls.split()[0]
 
 
 @pytest.mark.parametrize(("finals", "number"), [((None, 90, 90), 90), ((90, None, None), 36)])
