@@ -79,8 +79,9 @@ class Chain:
         together = [pair for pair in seen if abs(pair[1].timestamp - middle) <= MOST_APART_S]
         reached = sorted((block.number for _, block in together), reverse=True)
         is_agreed = len(together) >= needed
-        self._require_agreement(provider, max(0, min(block.number for _, block in seen) - depth))
-        holding = self._require_agreement(provider, max(0, reached[needed - 1 if is_agreed else -1] - depth))
+        lowest, final = min(block.number for _, block in seen), reached[needed - 1 if is_agreed else -1]
+        heights = sorted({max(0, lowest - depth), max(0, final - depth)})  # mostly one and the same
+        holding = [self._require_agreement(provider, height) for height in heights][-1]
         if not is_agreed:
             told = ", ".join(f"{block.number} at {endpoint.where}" for endpoint, block in seen)
             raise ChainUnavailable(
@@ -108,11 +109,12 @@ class Chain:
         return len(having) >= needed
 
     def _require_agreement(self, provider: Endpoints, number: int) -> list[tuple[Endpoint, Block]]:
-        """The nodes that hold a final height, each with its block; ChainError when two hold different ones."""
+        """The nodes that hold a final height, each with its block; ChainError when two hold different ones, or one of
+        another time."""
         found = self._ask_each_for_block(provider, hex(number), _count_half(provider))
-        held = {block.hash: endpoint.where for endpoint, block in found}
+        held = {block: endpoint.where for endpoint, block in found}
         if len(held) > 1:
-            told = ", ".join(f"0x{hash_.hex()} at {where}" for hash_, where in held.items())
+            told = ", ".join(f"0x{block.hash.hex()} of {block.timestamp} at {where}" for block, where in held.items())
             raise ChainError(
                 f"the endpoints disagree on block {number}, which is final: {told}; find out which of them is on another "
                 "fork, and take it out of REWARDS_RPC_URL"

@@ -261,6 +261,26 @@ def test_nodes_that_rest_are_asked_where_too_few_others_answer() -> None:
         assert chain.final_block().number == 90
 
 
+def test_what_is_final_is_asked_twice_of_each_and_once_more_where_they_differ() -> None:
+    nodes = [Node(), Node(), Node()]
+    with joined(*nodes) as chain:
+        for final, asked in ((90, 6), (89, 9)):
+            nodes[0].final = final
+            chain.final_block()
+            before = sum(len(node.asked) for node in nodes)
+            chain.final_block()
+            assert sum(len(node.asked) for node in nodes) - before == asked
+
+
+def test_a_node_with_the_right_hash_and_another_time_is_told() -> None:
+    """Deadlines are counted from the time of what is final."""
+    liar = Node()
+    liar.named["0x5a"] = {"number": "0x5a", "hash": f"0x{90:064x}", "timestamp": hex(START + 10**6)}
+    with joined(liar, Node(), Node()) as chain, pytest.raises(ChainError, match="disagree on block 90") as caught:
+        chain.final_block()
+    assert str(START + 10**6) in str(caught.value) and str(START + 90) in str(caught.value)
+
+
 def test_of_five_two_that_agree_are_too_few_while_a_third_strays() -> None:
     nodes = [Node(head=3000, final=final) for final in (2900, 2901, 100)]
     with joined(*nodes, Node(down=True), Node(down=True)) as chain, pytest.raises(ChainUnavailable, match="apart"):
