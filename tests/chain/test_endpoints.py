@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from time import sleep
 from typing import Any
 
 import pytest
@@ -157,6 +158,38 @@ def test_a_refusal_means_nothing_while_another_node_may_have_taken_it() -> None:
             chain.send_raw(b"\x01", "a call")
 
 
+def test_what_is_sent_goes_to_a_node_that_rests_too_and_once_to_each() -> None:
+    """What those that are awake refuse says nothing while it takes it."""
+    first, second = Node(refusal="nonce too low"), Node()
+    with joined(first, second) as chain:
+        second.down = True
+        provider_of(chain).ask_each("eth_blockNumber", [])
+        second.down = False
+        chain.send_raw(b"\x01", "a call")
+    assert [n.asked.count("eth_sendRawTransaction") for n in (first, second)] == [1, 1]
+
+
+def test_a_refusal_counts_where_the_node_that_rests_is_gone_and_got_nothing() -> None:
+    first, second = Node(refusal="insufficient funds"), Node()
+    with joined(first, second) as chain:
+        second.down = True
+        provider_of(chain).ask_each("eth_blockNumber", [])
+        with pytest.raises(ChainError, match="insufficient funds") as caught:
+            chain.send_raw(b"\x01", "a call")
+        assert not isinstance(caught.value, ChainUnavailable)
+    assert "eth_sendRawTransaction" not in second.asked
+
+
+def test_a_sole_node_is_sent_it_once_also_while_it_rests() -> None:
+    node = Node()
+    with joined(node) as chain:
+        node.down = True
+        for ask in (chain.head, lambda: chain.send_raw(b"\x01", "a call")):
+            with pytest.raises(ChainUnavailable):
+                ask()
+    assert node.asked.count("eth_sendRawTransaction") == 1
+
+
 def test_a_node_of_another_chain_is_told_at_once() -> None:
     with pytest.raises(ChainError, match=f"is chain 1, not {CHAIN_ID}"), joined(Node(), Node(chain_id=1)):
         pass
@@ -259,6 +292,53 @@ def test_nodes_that_rest_are_asked_where_too_few_others_answer() -> None:
             chain.final_block()
         nodes[1].down = nodes[2].down = False
         assert chain.final_block().number == 90
+
+
+def test_a_node_that_dropped_one_answer_has_its_say_as_soon_as_it_is_back() -> None:
+    behind, ahead = Node(head=100, final=90), Node(head=400, final=390)
+    with joined(behind, ahead) as chain:
+        assert chain.final_block().number == 90
+        for _ in range(5):  # also when it drops several
+            behind.down = True
+            assert [chain.head().number, chain.final_block().number] == [400, 390]
+        behind.down = False
+        assert chain.final_block().number == 90
+
+
+def test_a_majority_is_one_again_as_soon_as_a_node_is_back() -> None:
+    nodes = [Node(head=10_000, final=final) for final in (9990, 9990, 100)]
+    with joined(*nodes) as chain:
+        assert chain.final_block().number == 9990
+        nodes[1].down = True
+        with pytest.raises(ChainUnavailable, match="apart"):
+            chain.final_block()
+        nodes[1].down = False
+        assert chain.final_block().number == 9990
+
+
+class Slow(Node):
+    """Answers later than one waits that has others to ask, from when it is told to."""
+
+    delay_s: float = 0.0
+
+    def __call__(self, request: dict[str, Any]) -> bytes:
+        sleep(self.delay_s)
+        return super().__call__(request)
+
+
+def test_a_node_that_hangs_is_not_waited_for_long_while_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rewards.chain.endpoints.WAKING_S", 0.05)
+    slow = Slow(head=100, final=80)
+    with joined(slow, Node()) as chain:
+        assert chain.final_block().number == 80
+        slow.down, slow.delay_s = True, 0.3
+        assert chain.final_block().number == 90
+        slow.down, asked = False, slow.asked.count("eth_getBlockByNumber")
+        assert chain.final_block().number == 90
+        assert slow.asked.count("eth_getBlockByNumber") == asked
+        for _ in range(REST):  # when it is due again it is waited for as any
+            chain.head()
+        assert chain.final_block().number == 80
 
 
 def test_what_is_final_is_asked_twice_of_each_and_once_more_where_they_differ() -> None:
