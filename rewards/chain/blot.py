@@ -6,7 +6,6 @@ import logging
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 BLOT = "[secret]"
@@ -14,8 +13,11 @@ SHORTEST_SECRET = 4
 """Characters of the shortest text that is blotted out: shorter ones would take half of every message, and protect
 nothing."""
 LONG_SECRET = 8
-"""Characters from which on a secret is blotted out wherever it stands. Shorter ones, and digits alone, stand in amounts and
-words too: they are blotted out where they are a word of their own."""
+"""Characters from which on a secret is blotted out wherever it stands, in small letters or capitals. Shorter ones, and
+digits alone, stand in amounts and words too: they are blotted out as they are, where they are a word of their own."""
+
+_SEPARATORS = re.compile("[:;,]")
+_ALPHANUMERIC, _ESCAPE = re.compile("[0-9A-Za-z]"), re.compile("%[0-9A-Fa-f]{2}")
 
 _LOGGERS = (
     "urllib3.connectionpool",
@@ -25,9 +27,13 @@ _LOGGERS = (
 """Who quotes addresses in its own log, where somebody turns that on."""
 
 
-def redact(text: str, secrets: Sequence[str]) -> str:
-    """A text without these secrets, which come longest first."""
-    return _match_any(tuple(secrets)).sub(BLOT, text) if secrets else text
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """A text without these secrets; where two overlap, nothing of either stays."""
+    told, folded, shown = list[str](), _fold(text), 0
+    for start, end in _merge(span for secret in secrets for span in _find(secret, text, folded)):
+        told += text[shown:start], BLOT
+        shown = end
+    return "".join(told) + text[shown:]
 
 
 def order_secrets(found: Iterable[str]) -> list[str]:
@@ -38,19 +44,22 @@ def order_secrets(found: Iterable[str]) -> list[str]:
 
 def list_parts(url: str) -> Iterator[str]:
     """What may be secret in an address: as a whole, and each piece that a node may quote alone, as it is, decoded and
-    encoded; and what is sent for user and password. A short number in path or query is none: chains are named so."""
+    encoded; and what is sent for user and password. A short number in path or query is none: chains are named so; nor is a
+    short user name, which every answer may hold."""
     try:
         split = urlsplit(url)
     except ValueError:  # no address
         yield url
         return
-    parts = [split.path.strip("/"), split.query, *split.path.split("/"), split.fragment]
-    parts += [value or name for name, _, value in (pair.partition("=") for pair in split.query.split("&"))]
+    pairs = (pair.partition("=") for pair in re.split("[&;]", split.query))
+    pieces = [*split.path.split("/"), *(value or name for name, _, value in pairs), split.fragment]
+    pieces += [part for piece in pieces for form in (piece, unquote(piece)) for part in _SEPARATORS.split(form)]
+    parts = [split.path.strip("/"), split.query, *pieces]
     yield from _list_forms(*(part for part in parts if not _is_short_number(part)))
     user, password = split.username or "", split.password or ""
-    yield from _list_forms(user, password)
+    yield from _list_forms(*([user] if len(unquote(user)) >= LONG_SECRET else []), password)
     if user or password:
-        yield b64encode(f"{unquote(user)}:{unquote(password)}".encode(errors="surrogateescape")).decode()
+        yield from _list_authorizations(f"{unquote(user)}:{unquote(password)}")
 
 
 def keep_out_of_logs(secrets: Sequence[str]) -> None:
@@ -80,12 +89,41 @@ def _is_short_number(text: str) -> bool:
     return text.isdecimal() and len(text) < LONG_SECRET
 
 
-@lru_cache(maxsize=16)
-def _match_any(secrets: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(_match, secrets)))
+def _list_authorizations(credentials: str) -> Iterator[str]:
+    """As the header of a request holds them: what sends it encodes Latin-1, others UTF-8."""
+    yield b64encode(credentials.encode(errors="surrogateescape")).decode()
+    yield b64encode(credentials.encode("latin-1", errors="replace")).decode()  # none is sent for what is not Latin-1
 
 
-def _match(secret: str) -> str:
-    if len(secret) >= LONG_SECRET and not secret.isdecimal():
-        return re.escape(secret)
-    return rf"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])){re.escape(secret)}(?![0-9A-Za-z])"
+def _find(secret: str, text: str, folded: str) -> Iterator[tuple[int, int]]:
+    """Where a secret stands in a text, also where it overlaps itself."""
+    is_long = len(secret) >= LONG_SECRET and not secret.isdecimal()
+    within, sought = (folded, _fold(secret)) if is_long else (text, secret)
+    start = within.find(sought)
+    while start >= 0:
+        end = start + len(sought)
+        if is_long or _is_word(text, start, end):
+            yield start, end
+        start = within.find(sought, start + 1)
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    """Whether no letter or digit goes on before or after it; what an escape like %2F stands for is none."""
+    before = text[max(0, start - 3) : start]
+    is_begun = not _ALPHANUMERIC.match(before[-1:]) or _ESCAPE.fullmatch(before) is not None
+    return is_begun and not _ALPHANUMERIC.match(text[end : end + 1])
+
+
+def _merge(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _fold(text: str) -> str:
+    """In small letters, and as long as before: İ alone would become two."""
+    return text.replace("İ", "i").lower()

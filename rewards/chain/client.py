@@ -1,7 +1,7 @@
 """One chain: connecting, blocks, finality, logs. Every failure is a ChainError of one line."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Any
@@ -10,7 +10,7 @@ from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
 from web3 import Web3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
-from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt
+from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, RPCResponse, TxParams, TxReceipt
 
 from rewards.chain.blot import order_secrets, redact
 from rewards.chain.contracts import describe_revert
@@ -32,6 +32,8 @@ MOST_TOLD = 200
 # How nodes say that they do not know a block tag: invalid params, and unknown block.
 _HEX = re.compile("0x([0-9a-fA-F]{2})*")
 _UNKNOWN_TAG_CODES = (-32602, -39001)
+
+_AskAll = Callable[[str, Sequence[Any]], list[tuple[Endpoint, RPCResponse]]]
 
 
 class Chain:
@@ -73,14 +75,15 @@ class Chain:
         then it is believed as the only one of a configuration would be. The one of them that is furthest is asked first
         from then on."""
         tag, depth = ("finalized", 0) if self._has_final_tag else ("latest", self._depth)
-        seen = self._ask_each_for_block(provider, tag, _count_half(provider))
+        seen = self._read_blocks(tag, provider.ask_each)
         needed = _require_enough(provider, [endpoint for endpoint, _ in seen])
         middle = sorted(block.timestamp for _, block in seen)[(len(seen) - 1) // 2]
         together = [pair for pair in seen if abs(pair[1].timestamp - middle) <= MOST_APART_S]
         reached = sorted((block.number for _, block in together), reverse=True)
         is_agreed = len(together) >= needed
-        self._require_agreement(provider, max(0, min(block.number for _, block in seen) - depth))
-        holding = self._require_agreement(provider, max(0, reached[needed - 1 if is_agreed else -1] - depth))
+        lowest, final = min(block.number for _, block in seen), reached[needed - 1 if is_agreed else -1]
+        heights = sorted({max(0, lowest - depth), max(0, final - depth)})  # mostly one and the same
+        holding = [self._require_agreement(provider, height) for height in heights][-1]
         if not is_agreed:
             told = ", ".join(f"{block.number} at {endpoint.where}" for endpoint, block in seen)
             raise ChainUnavailable(
@@ -96,7 +99,7 @@ class Chain:
     def _agree_on_final_tag(self, provider: Endpoints) -> bool:
         """What most nodes say; ChainUnavailable where as many have the tag as lack it, or too few say."""
         with self.translate_errors("asking for the final block"):
-            answers = provider.ask_each("eth_getBlockByNumber", ["finalized", False], _count_half(provider))
+            answers = provider.ask_each("eth_getBlockByNumber", ["finalized", False])
         having = [endpoint for endpoint, answer in answers if answer.get("result")]
         lacking = [endpoint for endpoint, answer in answers if _lacks_block(answer)]
         needed = _require_enough(provider, [*having, *lacking])
@@ -108,20 +111,21 @@ class Chain:
         return len(having) >= needed
 
     def _require_agreement(self, provider: Endpoints, number: int) -> list[tuple[Endpoint, Block]]:
-        """The nodes that hold a final height, each with its block; ChainError when two hold different ones."""
-        found = self._ask_each_for_block(provider, hex(number), _count_half(provider))
-        held = {block.hash: endpoint.where for endpoint, block in found}
+        """The nodes that hold a final height, each with its block; ChainError when two hold different ones, or one of
+        another time."""
+        found = self._read_blocks(hex(number), provider.ask_awake)
+        held = {block: endpoint.where for endpoint, block in found}
         if len(held) > 1:
-            told = ", ".join(f"0x{hash_.hex()} at {where}" for hash_, where in held.items())
+            told = ", ".join(f"0x{block.hash.hex()} of {block.timestamp} at {where}" for block, where in held.items())
             raise ChainError(
                 f"the endpoints disagree on block {number}, which is final: {told}; find out which of them is on another "
                 "fork, and take it out of REWARDS_RPC_URL"
             )
         return found
 
-    def _ask_each_for_block(self, provider: Endpoints, which: str, least: int) -> list[tuple[Endpoint, Block]]:
+    def _read_blocks(self, which: str, ask: _AskAll) -> list[tuple[Endpoint, Block]]:
         with self.translate_errors(f"reading block {which}"):
-            answers = provider.ask_each("eth_getBlockByNumber", [which, False], least)
+            answers = ask("eth_getBlockByNumber", [which, False])
             blocks = [(endpoint, _read_block(answer)) for endpoint, answer in answers]
         return [(endpoint, block) for endpoint, block in blocks if block is not None]
 

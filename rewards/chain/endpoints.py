@@ -2,7 +2,7 @@
 gets what is sent."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
@@ -19,6 +19,8 @@ from rewards.errors import ChainError
 
 SEND = "eth_sendRawTransaction"
 _HEX = re.compile("0x[0-9a-fA-F]*")
+_FIELDS = ("code", "message", "data")
+_PORTS = {"http": 80, "https": 443}
 
 
 class NoAnswer(Exception):
@@ -34,16 +36,20 @@ RECHECK = 500
 
 REST = 50
 """For how many questions a node that did not answer is left alone while another one answers."""
+WAKING_S = 3.0
+"""How long one that rests has to tell its chain before it is asked what all are asked: what is final, and what is sent."""
 LIMIT_EXCEEDED = -32005
 """How a node says that it was asked too often (EIP-1474)."""
 
 
 @dataclass(eq=False)
 class Endpoint:
-    """One node: its provider, how it is called in messages, what of its address it must not be quoted with, and the
-    numbers of the questions from which on it is asked again after a failure, and for its chain."""
+    """One node: its provider, another that waits less for it, how it is called in messages, what of its address it must
+    not be quoted with, and the numbers of the questions from which on it is asked again after a failure, and for its
+    chain."""
 
     provider: HTTPProvider
+    hasty: HTTPProvider
     where: str
     secrets: Sequence[str] = ()
     rests_until: int = 0
@@ -54,11 +60,14 @@ class Endpoint:
         return redact(str(said), self.secrets)[:100]
 
     def blot(self, error: object) -> Any:
-        """A node's error of whatever shape, every text in it without that key; the data of a revert is decoded before."""
+        """A node's error of whatever shape, every text in it without that key, but for the names of its fields; the data
+        of a revert is decoded before."""
         if isinstance(error, str):
             return redact(error, self.secrets)
         if isinstance(error, dict):
-            return {self.blot(k): v if k == "data" and _is_data(v) else self.blot(v) for k, v in error.items()}
+            return {
+                k if k in _FIELDS else self.blot(k): v if _is_data(k, v) else self.blot(v) for k, v in error.items()
+            }
         return [self.blot(one) for one in error] if isinstance(error, list) else error
 
 
@@ -86,14 +95,13 @@ class Endpoints(JSONBaseProvider):
                 failure = error
         raise failure or NoAnswer("no endpoint is configured")
 
-    def ask_each(self, method: str, params: Sequence[Any], least: int = 0) -> list[tuple[Endpoint, RPCResponse]]:
-        """The answer of every node that gives one, refusals too; where fewer than `least` do, those that rest are asked
-        as well."""
-        awake = list(self._awake())
-        answers = self._ask_all(awake, method, params)
-        if len(answers) < least:
-            answers += self._ask_all([one for one in self.endpoints if one not in awake], method, params)
-        return answers
+    def ask_each(self, method: str, params: Sequence[Any]) -> list[tuple[Endpoint, RPCResponse]]:
+        """The answer of every node that gives one, refusals too; of those that rest as well, where they are back."""
+        return self._ask_all(self._wake(), method, params)
+
+    def ask_awake(self, method: str, params: Sequence[Any]) -> list[tuple[Endpoint, RPCResponse]]:
+        """The same of those that answered lately: after `ask_each`, those that answered that."""
+        return self._ask_all(list(self._awake()), method, params)
 
     def _ask_all(
         self, endpoints: Sequence[Endpoint], method: str, params: Sequence[Any]
@@ -112,10 +120,11 @@ class Endpoints(JSONBaseProvider):
         self.endpoints.insert(0, endpoint)
 
     def _send(self, params: Any) -> RPCResponse:
-        """To every node, so that one that forgets or withholds a transaction does not decide; taken if one takes it."""
+        """Once to every node that is there, so that one that forgets or withholds a transaction does not decide; taken if
+        one takes it."""
         answers: list[RPCResponse] = []
         failure: Exception | None = None
-        for endpoint in self._awake():
+        for endpoint in self._wake():
             try:
                 answers.append(self._ask(endpoint, RPCEndpoint(SEND), params))
             except NO_ANSWER as error:
@@ -132,10 +141,23 @@ class Endpoints(JSONBaseProvider):
         awake = [endpoint for endpoint in self.endpoints if endpoint.rests_until <= self._asked]
         yield from awake or list(self.endpoints)
 
+    def _wake(self) -> list[Endpoint]:
+        """Those that answered lately, and those that rest and are back: one dropped answer must not make a node silent in
+        what all are asked. One that is gone costs little, and gets nothing sent of which nobody knew whether it came."""
+        awake = list(self._awake())
+        return [endpoint for endpoint in self.endpoints if endpoint in awake or self._is_back(endpoint)]
+
+    def _is_back(self, endpoint: Endpoint) -> bool:
+        try:
+            self._check_chain(endpoint, endpoint.hasty)
+        except NO_ANSWER:
+            return False  # its rest stays as long: one that is slow is then waited for again
+        return True
+
     def _ask(self, endpoint: Endpoint, method: RPCEndpoint, params: Any) -> RPCResponse:
         try:
             if not self._is_checked(endpoint):
-                self._check_chain(endpoint)
+                self._check_chain(endpoint, endpoint.provider)
             answer = endpoint.provider.make_request(method, params)
             _require_answer(answer, endpoint)
             if not answer.get("error") and not is_answer(method, answer.get("result")):
@@ -154,9 +176,9 @@ class Endpoints(JSONBaseProvider):
     def _is_checked(self, endpoint: Endpoint) -> bool:
         return self._asked < endpoint.checked_until
 
-    def _check_chain(self, endpoint: Endpoint) -> None:
+    def _check_chain(self, endpoint: Endpoint, provider: HTTPProvider) -> None:
         """Behind an address may be another node than before: its chain is asked for now and then."""
-        answer = endpoint.provider.make_request(RPCEndpoint(CHAIN_ID), [])
+        answer = provider.make_request(RPCEndpoint(CHAIN_ID), [])
         _require_answer(answer, endpoint)
         found = answer.get("result")
         try:
@@ -172,17 +194,14 @@ class Endpoints(JSONBaseProvider):
 
 def open_endpoints(rpc_urls: str, chain_id: int, timeout_s: float) -> Endpoints:
     """The nodes at addresses that are separated by spaces; ChainError when one is no address."""
-    urls = list(dict.fromkeys(rpc_urls.split()))  # one that is named twice has one voice
+    urls = _list_distinct(rpc_urls.split())
     endpoints = []
     for url in urls:
-        provider = HTTPProvider(url, {"timeout": timeout_s})
-        retry = provider.exception_retry_configuration
-        # A raw transaction is never sent again behind the sender's back; and with others to ask, asking twice is slow.
-        retry.method_allowlist = [method for method in REQUEST_RETRY_ALLOWLIST if method != SEND]
-        retry.retries = 3 if len(urls) == 1 else 1
+        provider = _open(url, timeout_s, tries=3 if len(urls) == 1 else 1)  # with others to ask, asking twice is slow
+        hasty = _open(url, min(timeout_s, WAKING_S), tries=1)
         secrets = order_secrets(list_parts(url))
         keep_out_of_logs(secrets)
-        endpoints.append(Endpoint(provider, describe_endpoint(url), secrets))
+        endpoints.append(Endpoint(provider, hasty, describe_endpoint(url), secrets))
     if not endpoints:
         raise ChainError("no endpoint is given; give http://host:port, several with spaces between them")
     return Endpoints(endpoints, chain_id)
@@ -200,8 +219,36 @@ def describe_endpoint(rpc_url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
 
 
-def _is_data(value: object) -> bool:
-    return isinstance(value, str) and _HEX.fullmatch(value) is not None
+def _open(url: str, timeout_s: float, tries: int) -> HTTPProvider:
+    provider = HTTPProvider(url, {"timeout": timeout_s})
+    retry = provider.exception_retry_configuration
+    # A raw transaction is never sent again behind the sender's back.
+    retry.method_allowlist = [method for method in REQUEST_RETRY_ALLOWLIST if method != SEND]
+    retry.retries = tries
+    return provider
+
+
+def _list_distinct(urls: Sequence[str]) -> list[str]:
+    """Without those that spell an address anew, for a node that is named twice has one voice; ChainError when one is no
+    address."""
+    distinct: dict[Hashable, str] = {}
+    for url in urls:
+        describe_endpoint(url)
+        distinct.setdefault(_normalize(url), url)
+    return list(distinct.values())
+
+
+def _normalize(url: str) -> Hashable:
+    """What of an address tells nodes apart: no capitals of scheme and host, no port that goes without saying, no slash at
+    the end."""
+    parts = urlsplit(url)
+    user_info = parts.netloc.rpartition("@")[0]
+    port = parts.port or _PORTS[parts.scheme]
+    return parts.scheme, user_info, parts.hostname, port, parts.path.rstrip("/"), parts.query
+
+
+def _is_data(name: str, value: object) -> bool:
+    return name == "data" and isinstance(value, str) and _HEX.fullmatch(value) is not None
 
 
 def _require_answer(answer: RPCResponse | None, endpoint: Endpoint) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
+import requests
 
-from rewards.chain.blot import BLOT
+from rewards.chain.blot import BLOT, list_parts, order_secrets, redact
 from rewards.chain.client import adopt, connect
 from rewards.chain.embedded import EMBEDDED_CHAIN_ID, EmbeddedChain
 from rewards.chain.endpoints import describe_endpoint
@@ -116,8 +117,8 @@ USER_INFO = "us%20er:p%C3%A4ss"
 def test_no_form_of_a_key_is_told(place: str, caplog: pytest.LogCaptureFixture) -> None:
     """In the path, the query, the fragment or for a user; as it is typed, as it is meant, and encoded in either way."""
     encoded = quote(TOKEN, safe="")
-    forms = [encoded, TOKEN, encoded.lower(), quote(TOKEN), unquote(USER_INFO.partition(":")[2]), "us er"]
-    forms.append(b64encode(unquote(USER_INFO).encode()).decode())
+    forms = [encoded, TOKEN, encoded.lower(), quote(TOKEN), unquote(USER_INFO.partition(":")[2])]
+    forms += [b64encode(unquote(USER_INFO).encode(encoding)).decode() for encoding in ("utf-8", "latin-1")]
     if not place:
         forms = forms[4:]
     words = " ".join(f"%2F{form}" for form in forms)
@@ -133,6 +134,35 @@ def test_no_form_of_a_key_is_told(place: str, caplog: pytest.LogCaptureFixture) 
     everything = str(caught.value) + caplog.text
     assert [form for form in forms if form in everything] == []
     assert BLOT in str(caught.value) and "Making request HTTP" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "told"),
+    [
+        ("bot123456:AAEKEYKEYKEY/x", "bad token AAEKEYKEYKEY", "bad token [secret]"),
+        ("bot123456%3AAAEKEYKEYKEY/x", "bad token AAEKEYKEYKEY", "bad token [secret]"),
+        ("v3?apikey=KEYKEYKEY1;x=2", "apikey KEYKEYKEY1", "apikey [secret]"),
+        ("v3?x=2;apikey=KEYKEYKEY1", "apikey KEYKEYKEY1", "apikey [secret]"),
+        ("v3?keys=a1b2,KEYKEYKEY1", "keys a1b2 and KEYKEYKEY1", "keys [secret] and [secret]"),
+        ("v3/AbCdEf0123456789", "GET /v3/abcdef0123456789", "GET /[secret]"),
+    ],
+)
+def test_no_piece_of_a_key_is_told(address: str, said: str, told: str) -> None:
+    assert redact(said, order_secrets(list_parts(f"https://node.example/{address}"))) == told
+
+
+@pytest.mark.parametrize(("user", "told"), [("user", "user"), ("us%20er", "us er"), ("operator", BLOT)])
+def test_a_short_user_name_stays_and_its_password_does_not(user: str, told: str) -> None:
+    """Every answer has something called user."""
+    secrets = order_secrets(list_parts(f"https://{user}:p4ss@h.example/"))
+    assert redact(f'{{"{unquote(user)}": "p4ss"}}', secrets) == f'{{"{told}": "{BLOT}"}}'
+
+
+def test_what_is_sent_for_a_user_is_told_in_no_case() -> None:
+    """By requests itself, which encodes what it can as Latin-1."""
+    address = f"http://{USER_INFO}@h.example/"
+    sent = requests.Request("POST", address).prepare().headers["Authorization"]
+    assert redact(sent, order_secrets(list_parts(address))) == f"Basic {BLOT}"
 
 
 def test_wrong_chain_id_names_both() -> None:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from time import sleep
 from typing import Any
 
 import pytest
 
 from rewards.chain.client import Chain, connect
-from rewards.chain.endpoints import REST, Endpoints
+from rewards.chain.endpoints import REST, Endpoints, open_endpoints
 from rewards.errors import ChainError, ChainUnavailable
 from rewards.units import Address
 from tests.chain.networks import START
@@ -157,6 +158,38 @@ def test_a_refusal_means_nothing_while_another_node_may_have_taken_it() -> None:
             chain.send_raw(b"\x01", "a call")
 
 
+def test_what_is_sent_goes_to_a_node_that_rests_too_and_once_to_each() -> None:
+    """What those that are awake refuse says nothing while it takes it."""
+    first, second = Node(refusal="nonce too low"), Node()
+    with joined(first, second) as chain:
+        second.down = True
+        provider_of(chain).ask_each("eth_blockNumber", [])
+        second.down = False
+        chain.send_raw(b"\x01", "a call")
+    assert [n.asked.count("eth_sendRawTransaction") for n in (first, second)] == [1, 1]
+
+
+def test_a_refusal_counts_where_the_node_that_rests_is_gone_and_got_nothing() -> None:
+    first, second = Node(refusal="insufficient funds"), Node()
+    with joined(first, second) as chain:
+        second.down = True
+        provider_of(chain).ask_each("eth_blockNumber", [])
+        with pytest.raises(ChainError, match="insufficient funds") as caught:
+            chain.send_raw(b"\x01", "a call")
+        assert not isinstance(caught.value, ChainUnavailable)
+    assert "eth_sendRawTransaction" not in second.asked
+
+
+def test_a_sole_node_is_sent_it_once_also_while_it_rests() -> None:
+    node = Node()
+    with joined(node) as chain:
+        node.down = True
+        for ask in (chain.head, lambda: chain.send_raw(b"\x01", "a call")):
+            with pytest.raises(ChainUnavailable):
+                ask()
+    assert node.asked.count("eth_sendRawTransaction") == 1
+
+
 def test_a_node_of_another_chain_is_told_at_once() -> None:
     with pytest.raises(ChainError, match=f"is chain 1, not {CHAIN_ID}"), joined(Node(), Node(chain_id=1)):
         pass
@@ -261,6 +294,73 @@ def test_nodes_that_rest_are_asked_where_too_few_others_answer() -> None:
         assert chain.final_block().number == 90
 
 
+def test_a_node_that_dropped_one_answer_has_its_say_as_soon_as_it_is_back() -> None:
+    behind, ahead = Node(head=100, final=90), Node(head=400, final=390)
+    with joined(behind, ahead) as chain:
+        assert chain.final_block().number == 90
+        for _ in range(5):  # also when it drops several
+            behind.down = True
+            assert [chain.head().number, chain.final_block().number] == [400, 390]
+        behind.down = False
+        assert chain.final_block().number == 90
+
+
+def test_a_majority_is_one_again_as_soon_as_a_node_is_back() -> None:
+    nodes = [Node(head=10_000, final=final) for final in (9990, 9990, 100)]
+    with joined(*nodes) as chain:
+        assert chain.final_block().number == 9990
+        nodes[1].down = True
+        with pytest.raises(ChainUnavailable, match="apart"):
+            chain.final_block()
+        nodes[1].down = False
+        assert chain.final_block().number == 9990
+
+
+class Slow(Node):
+    """Answers later than one waits that has others to ask, from when it is told to."""
+
+    delay_s: float = 0.0
+
+    def __call__(self, request: dict[str, Any]) -> bytes:
+        sleep(self.delay_s)
+        return super().__call__(request)
+
+
+def test_a_node_that_hangs_is_not_waited_for_long_while_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rewards.chain.endpoints.WAKING_S", 0.05)
+    slow = Slow(head=100, final=80)
+    with joined(slow, Node()) as chain:
+        assert chain.final_block().number == 80
+        slow.down, slow.delay_s = True, 0.3
+        assert chain.final_block().number == 90
+        slow.down, asked = False, slow.asked.count("eth_getBlockByNumber")
+        assert chain.final_block().number == 90
+        assert slow.asked.count("eth_getBlockByNumber") == asked
+        for _ in range(REST):  # when it is due again it is waited for as any
+            chain.head()
+        assert chain.final_block().number == 80
+
+
+def test_what_is_final_is_asked_twice_of_each_and_once_more_where_they_differ() -> None:
+    nodes = [Node(), Node(), Node()]
+    with joined(*nodes) as chain:
+        for final, asked in ((90, 6), (89, 9)):
+            nodes[0].final = final
+            chain.final_block()
+            before = sum(len(node.asked) for node in nodes)
+            chain.final_block()
+            assert sum(len(node.asked) for node in nodes) - before == asked
+
+
+def test_a_node_with_the_right_hash_and_another_time_is_told() -> None:
+    """Deadlines are counted from the time of what is final."""
+    liar = Node()
+    liar.named["0x5a"] = {"number": "0x5a", "hash": f"0x{90:064x}", "timestamp": hex(START + 10**6)}
+    with joined(liar, Node(), Node()) as chain, pytest.raises(ChainError, match="disagree on block 90") as caught:
+        chain.final_block()
+    assert str(START + 10**6) in str(caught.value) and str(START + 90) in str(caught.value)
+
+
 def test_of_five_two_that_agree_are_too_few_while_a_third_strays() -> None:
     nodes = [Node(head=3000, final=final) for final in (2900, 2901, 100)]
     with joined(*nodes, Node(down=True), Node(down=True)) as chain, pytest.raises(ChainUnavailable, match="apart"):
@@ -276,10 +376,28 @@ def test_a_block_that_too_few_nodes_hold_is_not_final() -> None:
         chain.final_block()
 
 
-def test_one_node_that_is_named_twice_has_one_voice() -> None:
+@pytest.mark.parametrize("again", ["{}", "{}/", "HTTP{}", "{}#x"])
+def test_one_node_that_is_named_twice_has_one_voice(again: str) -> None:
     with serve(Node()) as url:
-        chain = connect(f"{url} {url}", CHAIN_ID, timeout_s=5)
-        assert len(provider_of(chain).endpoints) == 1
+        spelled = again.format(url.removeprefix("http") if again.startswith("HTTP") else url)
+        [endpoint] = provider_of(connect(f"{url} {spelled}", CHAIN_ID, timeout_s=5)).endpoints
+        assert endpoint.provider.endpoint_uri == url
+
+
+@pytest.mark.parametrize(
+    ("urls", "distinct"),
+    [
+        ("https://Node.example/k https://node.example:443/k/ HTTPS://node.example/k", 1),
+        ("http://node.example http://node.example:80/", 1),
+        ("https://node.example/k http://node.example/k", 2),
+        ("https://node.example/k https://node.example/K", 2),
+        ("https://node.example/k https://node.example:8443/k", 2),
+        ("https://node.example/k?net=1 https://node.example/k?net=2", 2),
+    ],
+)
+def test_addresses_of_one_node_are_told_from_those_of_two(urls: str, distinct: int) -> None:
+    endpoints = open_endpoints(urls, CHAIN_ID, timeout_s=5).endpoints
+    assert len(endpoints) == distinct and endpoints[0].provider.endpoint_uri == urls.split()[0]
 
 
 @pytest.mark.parametrize(("finals", "number"), [((None, 90, 90), 90), ((90, None, None), 36)])
@@ -405,6 +523,18 @@ def test_numbers_that_people_need_stay_in_the_reason_of_a_revert(path: str) -> N
         connect(url.replace("v2/secret-key", path), CHAIN_ID, timeout_s=5).replay(
             {"to": ADDRESS, "data": "0x"}, "latest"
         )
+
+
+@pytest.mark.parametrize("path", ["data", "code", "message"])
+def test_the_fields_of_an_error_keep_their_names_whatever_an_address_holds(path: str) -> None:
+    node, reason = Reverting(), "no such claim"
+    node.data = f"0x08c379a0{32:064x}{len(reason):064x}{reason.encode().hex().ljust(64, '0')}"
+    with serve(node) as url:
+        chain = connect(url.replace("/v2/", f"/{path}/"), CHAIN_ID, timeout_s=5)
+        with pytest.raises(ChainError, match=reason):
+            chain.replay({"to": ADDRESS, "data": "0x"}, "latest")
+        blotted = provider_of(chain).endpoints[0].blot({"code": 3, "secret-key": {"data": "0x"}})
+        assert blotted == {"code": 3, "[secret]": {"data": "0x"}}
 
 
 @pytest.mark.parametrize("data", ["0x123", "0xzz", "0x08c379a0"])

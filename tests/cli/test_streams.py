@@ -391,8 +391,19 @@ def test_redacting_leaves_short_ones_and_digits_within_words_and_amounts() -> No
     told = "1234 of 99123499 CXPT, 0x1234ab, rpcs, at /1234/rpc-1 and %2Frpcs%2Fkey1"
     shown = "[secret] of 99123499 CXPT, 0x1234ab, [secret], at /[secret]/rpc-1 and %2F[secret]%2F[secret]"
     assert redact(told, ["rpcs", "1234", "key1", "12349"]) == shown
-    assert redact("a longer-secret-of-it", ["ger-secret", "secret-of"]) == "a lon[secret]-of-it"
+    assert redact("rpcs, RPCS", ["rpcs"]) == "[secret], RPCS"
     assert redact("nothing", []) == "nothing"
+
+
+@pytest.mark.parametrize("secrets", [["ger-secret", "secret-of"], ["secret-of", "ger-secret"]])
+def test_redacting_leaves_no_tail_of_secrets_that_overlap(secrets: list[str]) -> None:
+    assert redact("a longer-secret-of-it", secrets) == "a lon[secret]-it"
+    assert redact("xabcabcabcabcx", ["abcabcabc"]) == "x[secret]x"
+
+
+def test_redacting_finds_long_ones_in_capitals_too() -> None:
+    """Also behind a letter that is two when it is small."""
+    assert redact("İİ at ABCDEF01, abcDEF01!", ["aBcDeF01"]) == "İİ at [secret], [secret]!"
 
 
 def test_a_cell_that_is_folded_shows_no_half_of_a_secret(
