@@ -44,20 +44,22 @@ def order_secrets(found: Iterable[str]) -> list[str]:
 
 def list_parts(url: str) -> Iterator[str]:
     """What may be secret in an address: as a whole, and each piece that a node may quote alone, as it is, decoded and
-    encoded; and what is sent for user and password. A short number in path or query is none: chains are named so; nor is a
-    short user name, which every answer may hold."""
+    encoded; and what is sent for user and password. A short number is none, nor a short word of the path, such as 137 and
+    full: chains and networks are named so, and what nodes say is told apart by words; nor is a short user name."""
     try:
         split = urlsplit(url)
     except ValueError:  # no address
         yield url
         return
     pairs = (pair.partition("=") for pair in re.split("[&;]", split.query))
-    pieces = [*split.path.split("/"), *(value or name for name, _, value in pairs), split.fragment]
-    pieces += [part for piece in pieces for form in (piece, unquote(piece)) for part in _SEPARATORS.split(form)]
-    parts = [split.path.strip("/"), split.query, *pieces]
-    yield from _list_forms(*(part for part in parts if not _is_short_number(part)))
+    path = [split.path.strip("/"), *split.path.split("/")]
+    pieces = [piece for piece in path if not _is_plain_word(piece)]
+    pieces += [*(value or name for name, _, value in pairs), split.fragment]
+    parts = [part for piece in pieces for form in (piece, unquote(piece)) for part in (form, *_SEPARATORS.split(form))]
+    parts.append(split.query)
+    yield from _list_forms(*(part for part in parts if not _is_short(part) or not part.isdecimal()))
     user, password = split.username or "", split.password or ""
-    yield from _list_forms(*([user] if len(unquote(user)) >= LONG_SECRET else []), password)
+    yield from _list_forms(*([] if _is_short(unquote(user)) else [user]), password)
     if user or password:
         yield from _list_authorizations(f"{unquote(user)}:{unquote(password)}")
 
@@ -85,8 +87,12 @@ def _list_forms(*parts: str) -> Iterator[str]:
             yield from (encoded, re.sub("%..", lambda escape: escape[0].lower(), encoded))
 
 
-def _is_short_number(text: str) -> bool:
-    return text.isdecimal() and len(text) < LONG_SECRET
+def _is_short(text: str) -> bool:
+    return len(text) < LONG_SECRET
+
+
+def _is_plain_word(text: str) -> bool:
+    return _is_short(text) and text.isascii() and text.isalpha() and text.islower()
 
 
 def _list_authorizations(credentials: str) -> Iterator[str]:

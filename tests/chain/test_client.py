@@ -145,6 +145,8 @@ def test_no_form_of_a_key_is_told(place: str, caplog: pytest.LogCaptureFixture) 
         ("v3?x=2;apikey=KEYKEYKEY1", "apikey KEYKEYKEY1", "apikey [secret]"),
         ("v3?keys=a1b2,KEYKEYKEY1", "keys a1b2 and KEYKEYKEY1", "keys [secret] and [secret]"),
         ("v3/AbCdEf0123456789", "GET /v3/abcdef0123456789", "GET /[secret]"),
+        ("full/base/137/KEYKEYKEY1", "txpool is full, base fee 137", "txpool is full, base fee 137"),
+        ("Full/fulla1?token=base", "Full, fulla1 and base", "[secret], [secret] and [secret]"),
     ],
 )
 def test_no_piece_of_a_key_is_told(address: str, said: str, told: str) -> None:
