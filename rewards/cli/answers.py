@@ -35,31 +35,33 @@ def list_known_secrets() -> Sequence[str]:
         return ()
 
 
-def _blot(text: str) -> str:
-    """A text without secrets: a finding may quote what a node said, which was rid of short ones where it came in. Those and
-    digits stand in our own amounts, dates and words too."""
-    return redact(text, [one for one in list_known_secrets() if len(one) >= LONG_SECRET and not one.isdecimal()])
+def _list_shown_secrets() -> Sequence[str]:
+    """What an answer must not show: a finding may quote what a node said, which was rid of short ones where it came in.
+    Those and digits stand in our own amounts, dates and words too."""
+    return [one for one in list_known_secrets() if len(one) >= LONG_SECRET and not one.isdecimal()]
 
 
-def _blot_values(document: Any) -> Any:
+def _blot(document: Any, secrets: Sequence[str]) -> Any:
     """A JSON document, its texts without secrets; its keys and numbers are our own."""
     if isinstance(document, str):
-        return _blot(document)
+        return redact(document, secrets)
     if isinstance(document, Mapping):
-        return {key: _blot_values(value) for key, value in document.items()}
+        return {key: _blot(value, secrets) for key, value in document.items()}
     if isinstance(document, list | tuple):
-        return [_blot_values(value) for value in document]
+        return [_blot(value, secrets) for value in document]
     return document
 
 
-def _show(text: str) -> str:
-    """What a cell or line shows; blotted before it is folded, for half a secret on a line is recognized by nothing."""
-    return _blot(single_line(text))
+def _show(texts: Iterable[str]) -> list[str]:
+    """What lines or cells show; blotted before they are folded, for half a secret on a line is recognized by nothing."""
+    secrets = _list_shown_secrets()
+    return [redact(single_line(text), secrets) for text in texts]
 
 
 def print_json(document: object) -> None:
     """One JSON document, and nothing else, on stdout."""
-    sys.stdout.write(json.dumps(_blot_values(document), indent=2) + "\n")
+    secrets = _list_shown_secrets()
+    sys.stdout.write(json.dumps(_blot(document, secrets) if secrets else document, indent=2) + "\n")
 
 
 def open_console(stderr: bool = False) -> "Console":
@@ -79,7 +81,7 @@ def open_console(stderr: bool = False) -> "Console":
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines for people."""
-    sys.stdout.write("".join(f"{_show(line)}\n" for line in lines))
+    sys.stdout.write("".join(f"{line}\n" for line in _show(lines)))
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
@@ -89,8 +91,9 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value in pairs:
-        grid.add_row(label, _show(value))
+    pairs = list(pairs)
+    for (label, _), value in zip(pairs, _show(value for _, value in pairs), strict=True):
+        grid.add_row(label, value)
     _print_block(grid)
 
 
@@ -102,8 +105,9 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> No
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading, side in columns.items():
         table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(_show, row))
+    cells = iter(_show(cell for row in rows for cell in row))
+    for row in zip(*[cells] * len(columns), strict=True):
+        table.add_row(*row)
     _print_block(table)
 
 

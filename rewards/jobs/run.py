@@ -6,13 +6,15 @@ from functools import partial
 
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, Finding, InputError, UsageError, refuse
-from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch, require_held
-from rewards.jobs.workspace import Workspace, now
+from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
+from rewards.jobs.workspace import Workspace, find_live, is_of, now
 from rewards.judgement import note_unrecorded
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
 from rewards.policy import policy_for
+from rewards.ports import VaultReader
 from rewards.sources.folder import read_policies
+from rewards.units import PROVIDER, USER
 
 
 @dataclass(frozen=True)
@@ -71,21 +73,40 @@ def _run_epoch(workspace: Workspace, settings: RunSettings, number: int, clock: 
         notes = note_unrecorded(settings.overrides, workspace.ledger.overrides(number))
         settings = replace(settings, overrides={})
     prepared = prepare_epoch(workspace, settings, number, clock)
-    # What is sealed is never taken back unless it was published and revoked.
-    require_held(
-        prepared.manifest,
-        settings.vault,
-        "nothing was sealed; mend the inputs, or have the guardian revoke what is there while it is pending",
-    )
     # Before anything that is stored of the sealed epoch is replaced.
     workspace.ledger.require_same(describe_sealed(prepared.manifest))
     findings = [*prepared.findings, *notes]
     workspace.ledger.record_findings(number, "seal", findings, now())
     refuse(f"sealing epoch {number}", findings)
+    _require_no_rival(prepared.manifest, settings.vault)
     clock("seal")
     bundle = seal_prepared(workspace, prepared)
     clock.stop()
     return EpochOutcome(bundle, False, findings, clock.seconds)
+
+
+def _require_no_rival(manifest: Manifest, vault: VaultReader | None) -> None:
+    """Raises Disagreement where the Vault holds another result: what is sealed beside it, and never published, no command
+    takes back."""
+    live = None if vault is None else find_live(vault, manifest.epoch.number)
+    if live is None or is_of(live, manifest):
+        return
+    way_out = "mend the inputs, or, where they are right, "
+    if (live.root, live.provider_total, live.user_total) == (
+        manifest.root,
+        manifest.total(PROVIDER),
+        manifest.total(USER),
+    ):
+        way_out = "the money agrees: give the overrides of the published manifest.json word for word, or "
+    way_out += (
+        "have the guardian revoke the one there"
+        if live.status == "pending"
+        else f"work on from a copy of the folder that it was published from (it is {live.status})"
+    )
+    raise Disagreement(
+        f"epoch {manifest.epoch.number} was computed as {manifest.digest} (root 0x{manifest.root.hex()}), the Vault holds "
+        f"{live.manifest_hash.hex()} (root 0x{live.root.hex()}), so it is not sealed: {way_out}"
+    )
 
 
 def _require_volumes(workspace: Workspace, settings: RunSettings, number: int) -> None:

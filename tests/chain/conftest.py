@@ -3,6 +3,7 @@
 import platform
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ def start_anvil(contracts: Path, start: int, *options: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url, settings = f"http://127.0.0.1:{port}", ["--slots-in-an-epoch", "1", "--timestamp", str(start), "--silent"]
-    command = [str(binary), "--port", str(port), *settings, *options]
+    states = tempfile.TemporaryDirectory(prefix="anvil-", ignore_cleanup_errors=True)  # that it moves out of memory
+    command = [str(binary), "--port", str(port), "--cache-path", states.name, *settings, *options]
     node = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         chain_id = int(options[options.index("--chain-id") + 1]) if "--chain-id" in options else ANVIL_CHAIN_ID
@@ -47,6 +49,7 @@ def start_anvil(contracts: Path, start: int, *options: str) -> Iterator[str]:
     finally:
         node.terminate()
         node.wait(timeout=10)
+        states.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ import http.client
 import json
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,7 +79,9 @@ class Node:
 
     def start(self) -> None:
         """Starts empty; a state is for `load`."""
-        command = [str(self._binary), "--port", str(self._port), *self._options]
+        # States that it moves out of memory, gigabytes in an hour: a killed one leaves them behind.
+        self._states = tempfile.TemporaryDirectory(prefix="anvil-", ignore_cleanup_errors=True)
+        command = [str(self._binary), "--port", str(self._port), "--cache-path", self._states.name, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(1000):
             assert self._process.poll() is None, "anvil stopped while starting"
@@ -96,6 +99,7 @@ class Node:
             self._process.kill()
             self._process.wait(timeout=10)
             self._process = None
+            self._states.cleanup()
 
     @contextmanager
     def down(self) -> Iterator[None]:

@@ -244,10 +244,23 @@ def test_a_settled_epoch_is_ours_only_with_our_manifest(net: Net) -> None:
 def test_nothing_is_sealed_beside_another_live_root(net: Net) -> None:
     """What is sealed and was never published no command takes back; so it must not come to be."""
     net.publish()
-    live, other = net.vault.root_at(0), net.workspace("other")
+    live, other, mended = net.vault.root_at(0), net.workspace("other"), net.mend_inputs()
     assert live is not None
-    with pytest.raises(Disagreement, match=rf"the Vault holds {live.manifest_hash.hex()}.*nothing was sealed; mend"):
-        net.run((0,), net.mend_inputs(), "other")
+    with pytest.raises(Disagreement, match=rf"the Vault holds {live.manifest_hash.hex()}.* not sealed: mend .* revoke"):
+        net.run((0,), mended, "other")
     assert (other.ledger.sealed(), other.store.has(0)) == ([], False)
+    net.embedded.set_time(net.attest().record.activates_at)
+    with pytest.raises(Disagreement, match=r"not sealed: mend .* work on from a copy .* \(it is active\)"):
+        net.run((0,), mended, "other")
     net.run((0,), net.inputs, "other")
     assert [epoch.manifest for epoch in other.ledger.sealed()] == [live.manifest_hash.hex()]
+
+
+def test_a_gate_speaks_before_another_root_does(net: Net) -> None:
+    """What a gate refuses is no other result: exit code 3, not an alarm."""
+    net.publish()
+    spoiled = net.mend_inputs()
+    (spoiled / "usage_records" / "2026-01-07.parquet").unlink()
+    with pytest.raises(GateRefused, match="complete"):
+        net.run((0,), spoiled, "other")
+    assert "complete" in {f.gate for f in net.workspace("other").ledger.findings()[0] if f.refuses}
