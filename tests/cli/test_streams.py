@@ -437,7 +437,7 @@ def test_an_answer_shows_no_secret_and_keeps_its_amounts(
     assert (shown.count("1000000000000000000 units"), shown.count("[secret]") >= 8) == (4, True)
 
 
-def test_a_short_or_common_secret_takes_nothing_out_of_our_own_answers(
+def test_a_short_or_usual_secret_takes_nothing_out_of_our_own_answers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load_settings()
