@@ -108,7 +108,10 @@ class Pursuit:
             mined = self._find_mined()
             if mined is None:
                 return advance()
-            return mined if self._is_final(mined.receipt) else None
+            if not self._is_final(mined.receipt):
+                return None
+            self._require_credible(mined)
+            return mined
 
         try:
             found: Mined | Fate | None = self.patience.wait(look)
@@ -142,6 +145,19 @@ class Pursuit:
         return number <= self.chain.final_block().number and (
             self.chain.block(number).hash == bytes(receipt["blockHash"])
         )
+
+    def _require_credible(self, mined: Mined) -> None:
+        """Raises ChainUnavailable where a receipt tells of a failure and the logs of its block of an effect: what failed
+        left none, so one of the two answers is wrong."""
+        to, _ = mined.version.call
+        if mined.receipt["status"] == 1 or to is None:
+            return
+        number, ours = mined.receipt["blockNumber"], mined.version.transaction
+        if any(bytes(log["transactionHash"]) == ours for log in self.chain.logs(to, [], number, number)):
+            raise ChainUnavailable(
+                f"{self.chain.where} tells that transaction 0x{ours.hex()} failed in block {number}, and has events of it "
+                "there; use another endpoint"
+            )
 
     def _advance(self) -> Fate | AtOnce | None:
         """One step towards a block; `dead` when the nonce is another's for good."""

@@ -9,7 +9,9 @@ import pytest
 
 from rewards.chain.vault import ROLES
 from rewards.errors import ChainError, Disagreement, GateRefused, RewardsError
+from rewards.ledger.intents import Intents
 from rewards.units import checksum
+from tests.chain.conftest import ANVIL_CHAIN_ID
 from tests.faults.call import Call
 from tests.faults.faults import VARIANTS
 from tests.faults.pool import may_replace
@@ -106,6 +108,19 @@ def test_a_fault_of_the_node_ends_in_one_root(world: World, fault: str, step: St
     world.check_settled()
     world.proxy.heal()
     assert world.publish().receipt is None
+
+
+@pytest.mark.parametrize("times", [1, 5, 100])
+def test_a_failure_that_left_events_is_not_believed(world: World, times: int) -> None:
+    """A receipt that lies: what it says of a transaction would stay in the ledger for good."""
+    world.proxy.inject("failed receipt", times=times)
+    errors = _publish_through(world)
+    world.proxy.heal()
+    world.publish()
+    world.check_settled()
+    [stored] = Intents(world.workspace().ledger).all(ANVIL_CHAIN_ID)
+    assert stored.outcome == "succeeded"
+    assert all("failed in block" in str(error) and "has events of it" in str(error) for error in errors)
 
 
 @pytest.mark.parametrize("fault", sorted(VARIANTS))
