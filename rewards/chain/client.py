@@ -29,8 +29,8 @@ in blocks: where a block takes two seconds, what is final moves on by hundreds o
 MOST_TOLD = 200
 """Characters of what a node said that a message repeats."""
 
-# How nodes say that they do not know a block tag: invalid params, and unknown block.
 _HEX = re.compile("0x([0-9a-fA-F]{2})*")
+# How nodes say that they do not know a block tag: invalid params, and unknown block.
 _UNKNOWN_TAG_CODES = (-32602, -39001)
 
 _AskAll = Callable[[str, Sequence[Any]], list[tuple[Endpoint, RPCResponse]]]

@@ -52,10 +52,9 @@ def _blot(document: Any, secrets: Sequence[str]) -> Any:
     return document
 
 
-def _show(texts: Iterable[str]) -> list[str]:
-    """What lines or cells show; blotted before they are folded, for half a secret on a line is recognized by nothing."""
-    secrets = _list_shown_secrets()
-    return [redact(single_line(text), secrets) for text in texts]
+def _show(text: str, secrets: Sequence[str]) -> str:
+    """What a line or cell shows; blotted before it is folded, for half a secret on a line is recognized by nothing."""
+    return redact(single_line(text), secrets)
 
 
 def print_json(document: object) -> None:
@@ -81,7 +80,8 @@ def open_console(stderr: bool = False) -> "Console":
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines for people."""
-    sys.stdout.write("".join(f"{line}\n" for line in _show(lines)))
+    secrets = _list_shown_secrets()
+    sys.stdout.write("".join(f"{_show(line, secrets)}\n" for line in lines))
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
@@ -91,9 +91,9 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    pairs = list(pairs)
-    for (label, _), value in zip(pairs, _show(value for _, value in pairs), strict=True):
-        grid.add_row(label, value)
+    secrets = _list_shown_secrets()
+    for label, value in pairs:
+        grid.add_row(label, _show(value, secrets))
     _print_block(grid)
 
 
@@ -105,9 +105,9 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> No
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading, side in columns.items():
         table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
-    cells = iter(_show(cell for row in rows for cell in row))
-    for row in zip(*[cells] * len(columns), strict=True):
-        table.add_row(*row)
+    secrets = _list_shown_secrets()
+    for row in rows:
+        table.add_row(*(_show(cell, secrets) for cell in row))
     _print_block(table)
 
 

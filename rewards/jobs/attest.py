@@ -10,7 +10,7 @@ from rewards.jobs.prepare import Prepared, RunSettings, StageClock, prepare_epoc
 from rewards.jobs.proposal import Author, bring_about
 from rewards.jobs.publish import ChainOutcome
 from rewards.jobs.run import describe_sealed, seal_prepared
-from rewards.jobs.workspace import Workspace, is_of, now, was_revoked
+from rewards.jobs.workspace import Workspace, is_of, now, pays_as, was_revoked
 from rewards.judgement import JUDGEMENT
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
@@ -113,11 +113,10 @@ def _advise_overriding(findings: Sequence[Finding]) -> str:
 
 def _advise_disagreeing(manifest: Manifest, record: RootRecord) -> str:
     """What to do about another result; where only the manifest differs, its overrides may be all that does."""
-    totals = manifest.total(PROVIDER), manifest.total(USER)
     stop = "have the guardian revoke it"
     if record.status != "pending":
         stop = f"have the guardian pause claims: it is {record.status}, and no root can be revoked once it is active"
-    if (record.root, record.provider_total, record.user_total) != (manifest.root, *totals):
+    if not pays_as(record, manifest):
         return f"and {stop}, unless your inputs lack what the publisher's have, such as a record of corrections.json"
     recorded = ", ".join(sorted({one["gate"] for one in manifest.overrides})) or "none"
     return (

@@ -7,14 +7,13 @@ from functools import partial
 from rewards.bundles.store import Bundle
 from rewards.errors import Disagreement, Finding, InputError, UsageError, refuse
 from rewards.jobs.prepare import Prepared, RunSettings, StageClock, check_binding, prepare_epoch
-from rewards.jobs.workspace import Workspace, find_live, is_of, now
+from rewards.jobs.workspace import Workspace, find_live, is_of, now, pays_as
 from rewards.judgement import note_unrecorded
 from rewards.ledger.store import SealedEpoch
 from rewards.manifest import Manifest
 from rewards.policy import policy_for
 from rewards.ports import VaultReader
 from rewards.sources.folder import read_policies
-from rewards.units import PROVIDER, USER
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,7 @@ def _require_no_rival(manifest: Manifest, vault: VaultReader | None) -> None:
     if live is None or is_of(live, manifest):
         return
     way_out = "mend the inputs, or, where they are right, "
-    if (live.root, live.provider_total, live.user_total) == (
-        manifest.root,
-        manifest.total(PROVIDER),
-        manifest.total(USER),
-    ):
+    if pays_as(live, manifest):
         way_out = "the money agrees: give the overrides of the published manifest.json word for word, or "
     way_out += (
         "have the guardian revoke the one there"

@@ -135,8 +135,13 @@ def find_live(vault: VaultReader, number: int, block: int | None = None) -> Root
 
 def is_of(record: RootRecord | Publication, manifest: Manifest) -> bool:
     """Whether what the chain holds of an epoch is this very publication."""
-    wanted = (manifest.root, manifest.hash, manifest.total(PROVIDER), manifest.total(USER))
-    return wanted == (record.root, record.manifest_hash, record.provider_total, record.user_total)
+    return pays_as(record, manifest) and record.manifest_hash == manifest.hash
+
+
+def pays_as(record: RootRecord | Publication, manifest: Manifest) -> bool:
+    """Whether what the chain holds of an epoch pays the same leaves, whatever else its manifest says."""
+    wanted = (manifest.root, manifest.total(PROVIDER), manifest.total(USER))
+    return wanted == (record.root, record.provider_total, record.user_total)
 
 
 def was_revoked(vault: VaultReader, epoch: SealedEpoch) -> bool:
